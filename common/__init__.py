@@ -1,0 +1,1 @@
+"""What front ends and storage nodes must agree on, and nothing else."""

@@ -1,0 +1,1 @@
+"""The protocol between front ends and storage nodes."""

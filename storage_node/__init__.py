@@ -1,0 +1,1 @@
+"""The storage node: an operation becomes rows, and the guarantee is kept."""

@@ -1,0 +1,1 @@
+"""Who may have which message: claims, leases, acks, and the three guarantees."""

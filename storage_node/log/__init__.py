@@ -1,0 +1,1 @@
+"""Appending to and reading from a partition."""

@@ -1,0 +1,349 @@
+"""The seam between what the service promises and where it keeps it: one interface, two stores.
+
+Words.  A *log* is one partition of one queue in one *lane* (live, or delayed: messages with a due time).  A log is
+kept in *buckets*; a bucket is named by the UUID ticks at which it begins.  A store without buckets keeps all in
+bucket 0.  Every call is one round trip to the store.  Calls raise only ``storage_node.store.errors``; time is
+an argument, in UUID ticks (100 ns) of the caller's clock.
+
+Two rules hold for every store: what was answered is durable, and a conditional write that reports *applied* was
+the only one to succeed on that base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from common.guarantees import Consistency, Guarantee, LogKind, Ordering, QueueType
+from common.identifiers import MessageId, QueueId
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a store can and can't do; configuration that asks for more is refused at start."""
+
+    plain_logs: bool
+    """Appends without a condition exist; otherwise every log is fenced."""
+    several_nodes: bool
+    """Several storage nodes may share it."""
+    buckets: bool
+    """Logs are cut into buckets; otherwise bucket 0 holds all."""
+
+
+# --- queues -----------------------------------------------------------------------------------------------
+
+
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue's metadata: one conditional row."""
+
+    application: str
+    name: str
+    queue_id: QueueId
+    """16 random bytes, never disclosed: the same name made again gets another."""
+    version: int
+    """Counts the row's changes; the condition of a change."""
+    created_ticks: int
+    guarantee: Guarantee
+    log: LogKind
+    lifetime: int
+    """Which message table, by the default TTL at creation: 0 up to 1 hour, 1 up to 7 days, 2 longer."""
+    partitions: int
+    partitions_at_creation: int
+    """What ``partition_key`` maps over: growing moves no key."""
+    type: QueueType
+    consistency: Consistency
+    principles: str | None
+    ttl_s: int
+    delay_ms: int
+    lease_ms: int
+    max_deliveries: int
+    dead_letter_queue: str
+    ordering: Ordering
+    max_in_flight: int
+
+
+# --- the log ----------------------------------------------------------------------------------------------
+
+
+class Lane(int, Enum):
+    """Two logs per partition: what is published now, and what is due later."""
+
+    LIVE = 0
+    DELAYED = 1
+
+
+class LogAddress(NamedTuple):
+    """One partition of one queue in one lane."""
+
+    queue_id: QueueId
+    partition: int
+    lane: Lane
+    lifetime: int
+
+
+class StoredMessage(NamedTuple):
+    """A message row."""
+
+    message_id: MessageId
+    body: bytes
+    content_type: str | None
+    attributes: dict[str, str]
+    expires_ticks: int
+    """Not returned by reads at or after this time."""
+    written_ticks: int = 0
+    """When the row was written, by the store's notion (0 on a new message): an edit must be later."""
+
+
+class LogKey(NamedTuple):
+    """A key row of a fenced append: the message is stored only if the key is not there."""
+
+    key: bytes
+    message_id: MessageId
+
+
+class Applied(NamedTuple):
+    """The append is durable."""
+
+
+class Behind(NamedTuple):
+    """Nothing was stored: the log's ``last`` is not below the first id."""
+
+    last: MessageId
+
+
+class KeyPresent(NamedTuple):
+    """Nothing was stored: these keys are there, each with the id that it names."""
+
+    keys: dict[bytes, MessageId]
+
+
+class Closed(NamedTuple):
+    """Nothing was stored, and never will be in this bucket: go to the bucket ``next``."""
+
+    next: int
+
+
+class NoBucket(NamedTuple):
+    """Nothing was stored: the bucket does not exist yet (``open_bucket`` makes it)."""
+
+
+AppendAnswer: TypeAlias = Applied | Behind | KeyPresent | Closed | NoBucket
+
+
+class BucketRow(NamedTuple):
+    """An entry of the index of buckets of one log."""
+
+    bucket: int
+    announced_ticks: int
+    """When the entry was written, by the writer's clock."""
+
+
+class Fence(NamedTuple):
+    """The static part of a fenced bucket."""
+
+    last: MessageId
+    closed: bool
+    next: int | None
+
+
+# --- delivery and keys ------------------------------------------------------------------------------------
+
+
+class DeliveryRow(NamedTuple):
+    """The state of one group in one partition."""
+
+    version: bytes
+    """16 bytes, unique per write."""
+    state: bytes
+
+
+class GroupRow(NamedTuple):
+    """A consumer group, created once."""
+
+    group: str
+    created_ticks: int
+    start: str
+    """Where its partitions begin: ``start``, ``end`` (of ``created_ticks``) or ``at`` (``created_ticks`` itself)."""
+    ends: dict[int, MessageId]
+    """Fenced logs made at ``end``: ``last`` of each partition at creation."""
+
+
+class KeyRow(NamedTuple):
+    """Where the message of a client's idempotency key is."""
+
+    partition: int
+    lane: Lane
+    bucket: int
+    digest: bytes
+    """Of body, encoding and content type."""
+
+
+class RevocationRow(NamedTuple):
+    """A revoked link, or (``link_id`` empty) the lowest epoch that an application still accepts."""
+
+    link_id: str
+    epoch: int
+    expires_ms: int
+
+
+class MemberRow(NamedTuple):
+    """A storage node's entry in the register."""
+
+    member_id: str
+    address: str
+    state: str
+    started_ms: int
+    version: str
+    in_flight: int
+    waiting: int
+    curve_key: str
+
+
+class Store(Protocol):
+    """One store, open for the life of a storage node."""
+
+    capabilities: ClassVar[Capabilities]
+
+    async def close(self) -> None:
+        """Finish what is under way and let go."""
+
+    async def ping(self) -> None:
+        """Return once the store has answered a read."""
+
+    # queues
+
+    async def insert_queue(self, row: QueueRow) -> QueueRow | None:
+        """Create the row if the name is free; ``None`` when created, else the row that stands there."""
+
+    async def read_queue(self, application: str, name: str) -> QueueRow | None:
+        """Return the row, never an older state than one acknowledged before the call."""
+
+    async def replace_queue(self, row: QueueRow, expected_version: int) -> bool:
+        """Replace the row if ``queue_id`` stands or is being changed by purge and the version is the expected one."""
+
+    async def remove_queue(self, row: QueueRow) -> bool:
+        """Remove the row if its version stands, and remember ``queue_id`` for ``erase_step``."""
+
+    async def list_queues(
+        self, application: str, *, offset: str | None, limit: int
+    ) -> tuple[list[QueueRow], str | None]:
+        """Return a page in a stable order, beginning with the name ``offset`` (inclusive), and the next offset."""
+
+    async def forget_data(self, row: QueueRow) -> None:
+        """Remember that the data of this internal id (purged or deleted) are to be erased by ``erase_step``."""
+
+    async def erase_step(self, *, now_ticks: int) -> int:
+        """Erase a bounded part of deleted queues' data and of expired rows; return how much was left undone (0 or 1)."""
+
+    # the log
+
+    async def append_plain(
+        self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage], *, consistency: Consistency
+    ) -> None:
+        """Append unconditionally.  Only where ``capabilities.plain_logs``."""
+
+    async def append_fenced(
+        self,
+        log: LogAddress,
+        bucket: int,
+        messages: Sequence[StoredMessage],
+        *,
+        keys: Sequence[LogKey] = (),
+        fenced: bool = True,
+        consistency: Consistency,
+    ) -> AppendAnswer:
+        """Append all or nothing, on the condition ``last < first id``, not closed, and none of ``keys`` there.
+
+        Messages come in ascending order of ids; ``last`` becomes the highest.  ``fenced=False`` is the keyed
+        append of a plain log: the keys are the only condition, ``last`` is not looked at.
+        """
+
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
+        """Put the bucket into the index, and make its fence with ``last`` if there is none.  Idempotent."""
+
+    async def close_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, next_bucket: int) -> Fence:
+        """Close the bucket if ``last`` stands and it is open; return the fence that stands afterwards."""
+
+    async def read_fence(self, log: LogAddress, bucket: int) -> Fence | None:
+        """Return the fence at serial consistency."""
+
+    async def list_buckets(self, log: LogAddress) -> list[BucketRow]:
+        """Return the index of buckets, ascending."""
+
+    async def list_messages(
+        self,
+        log: LogAddress,
+        bucket: int,
+        *,
+        low: MessageId,
+        high: MessageId,
+        limit: int,
+        descending: bool = False,
+        now_ticks: int,
+        consistency: Consistency = Consistency.STRONG,
+        bodies: bool = True,
+    ) -> list[StoredMessage]:
+        """Return up to ``limit`` live messages with ``low <= id <= high``; without ``bodies`` these are empty."""
+
+    async def read_messages(
+        self, log: LogAddress, bucket: int, ids: Sequence[MessageId], *, now_ticks: int
+    ) -> list[StoredMessage]:
+        """Return the live ones of these ids, in no particular order."""
+
+    async def put_message(self, log: LogAddress, bucket: int, message: StoredMessage, *, now_ticks: int) -> None:
+        """Write the whole row over whatever stands there; ``last`` and delivery state are not touched."""
+
+    async def delete_messages(
+        self, log: LogAddress, bucket: int, ids: Sequence[MessageId], *, written_ticks: int, now_ticks: int
+    ) -> None:
+        """Delete rows; ``written_ticks`` is later than each row's own write time."""
+
+    async def count_messages(
+        self, log: LogAddress, bucket: int, *, low: MessageId, limit: int, now_ticks: int
+    ) -> int:
+        """Count live messages with ``id >= low``, up to ``limit``."""
+
+    # delivery rows and groups
+
+    async def read_delivery(self, queue_id: QueueId, partition: int, group: str) -> DeliveryRow | None:
+        """Return the row at serial consistency: a write that is under way is finished or refused first."""
+
+    async def swap_delivery(
+        self, queue_id: QueueId, partition: int, group: str, *, expected: bytes | None, row: DeliveryRow
+    ) -> bool:
+        """Write the row if the version that stands is ``expected`` (``None``: no row)."""
+
+    async def insert_group(self, queue_id: QueueId, row: GroupRow) -> GroupRow | None:
+        """Create the group; ``None`` when created, else the row that stands there."""
+
+    async def list_groups(self, queue_id: QueueId) -> list[GroupRow]:
+        """Return the groups of a queue, by name."""
+
+    # idempotency keys
+
+    async def insert_key(self, queue_id: QueueId, key: str, row: KeyRow, *, expires_ticks: int) -> KeyRow | None:
+        """Create the key's row; ``None`` when created, else the row that stands there."""
+
+    async def move_key(
+        self, queue_id: QueueId, key: str, row: KeyRow, *, expected_bucket: int, expires_ticks: int
+    ) -> bool:
+        """Point the key to another bucket if it still points to ``expected_bucket``."""
+
+    # links and members
+
+    async def revoke(self, application: str, row: RevocationRow) -> None:
+        """Remember a revocation."""
+
+    async def list_revocations(self, application: str, *, now_ms: int) -> list[RevocationRow]:
+        """Return the revocations that have not expired."""
+
+    async def write_member(self, row: MemberRow, *, ttl_s: int) -> None:
+        """Write or refresh a node's entry."""
+
+    async def remove_member(self, member_id: str) -> None:
+        """Take a node out of the register."""
+
+    async def list_members(self) -> list[MemberRow]:
+        """Return the live entries."""
