@@ -133,6 +133,62 @@ BUCKET_BYTES_MAX: Final = 64 << 20
 BUCKET_SPAN_MS: Final = 86_400_000
 """Milliseconds of the fixed grid on which buckets begin (1 day)."""
 
+# Identity and access
+PRINCIPALS_MAX: Final = 100
+"""Principals that a queue may list."""
+EMAIL_CHARS_MAX: Final = 254
+"""Characters of a user's e-mail address."""
+DOMAIN_CHARS_MAX: Final = 253
+"""Characters of a domain."""
+AUTHORIZATION_CHARS_MAX: Final = 16_384
+"""Characters of an ``Authorization`` header, all its credentials together."""
+CREDENTIALS_MAX: Final = 8
+"""Credentials in one ``Authorization`` header."""
+ASSERTION_CHARS_MAX: Final = 8_192
+"""Characters of a BrowserID assertion with its certificate."""
+ASSERTION_LIFETIME_S_MAX: Final = 300
+"""Seconds a BrowserID assertion may end ahead of now, clock skew not counted."""
+CERTIFICATE_LIFETIME_S_MAX: Final = 86_400
+"""Seconds a BrowserID certificate may end ahead of now, clock skew not counted."""
+CLOCK_SKEW_S_DEFAULT: Final = 60
+"""Seconds by which an issuer's or a user's clock may differ from ours."""
+CLOCK_SKEW_S_MAX: Final = 300
+"""Seconds that the configuration may raise the clock skew to."""
+DELEGATIONS_MAX: Final = 6
+"""Times that BrowserID support documents may name another authority."""
+DOCUMENT_BYTES_MAX: Final = 65_536
+"""Bytes of a document fetched from an issuer, head included, or read from a key file."""
+DOCUMENT_FETCH_MS_MAX: Final = 2_000
+"""Milliseconds for fetching a document from an issuer."""
+SUPPORT_DOCUMENT_KEPT_MS: Final = 3_600_000
+"""Milliseconds a BrowserID support document is used before it is fetched again."""
+SUPPORT_DOCUMENT_FAILURE_KEPT_MS: Final = 60_000
+"""Milliseconds for which an issuer that gave no document is not asked again."""
+KEY_SET_KEPT_MS: Final = 300_000
+"""Milliseconds an OIDC key set is used before it is fetched again."""
+KEY_SET_COOL_DOWN_MS: Final = 30_000
+"""Milliseconds between two fetches of one OIDC key set, whatever the tokens name or however they fail."""
+KEY_SET_STALE_MS_MAX: Final = 3_600_000
+"""Milliseconds an OIDC key set is still used when its issuer does not answer."""
+TOKEN_CHARS_MAX: Final = 8_192
+"""Characters of an OIDC ID token."""
+TOKENS_REMEMBERED_MAX: Final = 10_000
+"""Verified tokens that one front-end process remembers per application."""
+LINK_CHARS_MAX: Final = 1_024
+"""Characters of a capability link's token."""
+LINK_ID_CHARS_MAX: Final = 64
+"""Characters of a link's id, and of a link secret's name."""
+LINK_SECRET_BYTES_MIN: Final = 32
+"""Bytes of a link secret at least."""
+LINK_SECRET_BYTES_MAX: Final = 1_024
+"""Bytes of a link secret at most."""
+LINK_LIFETIME_S_MAX: Final = 34_560_000
+"""Seconds a link may end ahead of now (400 days); revocations are remembered no longer."""
+LINK_REQUESTS_PER_MINUTE_MAX: Final = 1_000_000
+"""Requests per minute that a link's rate may name."""
+LINK_RATES_TRACKED_MAX: Final = 10_000
+"""Links with a rate that one front-end process counts at a time."""
+
 assert BATCH_BYTES_MAX * 4 // 3 < REQUEST_BYTES_MAX, "a full batch in base64 fits one request"
 assert BODY_BYTES_CEILING <= BATCH_BYTES_MAX <= READ_BYTES_MAX < FRAME_BYTES_MAX, "what is stored can be read"
 assert APPEND_BATCH_BYTES_MAX >= BATCH_BYTES_MAX, "a batch for one partition is one round"
