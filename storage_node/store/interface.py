@@ -235,7 +235,7 @@ class Store(Protocol):
         """Remember that the data of this internal id (purged or deleted) are to be erased by ``erase_step``."""
 
     async def erase_step(self, *, now_ticks: int) -> int:
-        """Erase a bounded part of deleted queues' data and of expired rows; return how much was left undone (0 or 1)."""
+        """Erase a bounded part of deleted queues' data and of expired rows; return 1 if more is left, else 0."""
 
     # the log
 
