@@ -1,0 +1,106 @@
+"""Wake-ups inside the node: who waits for messages of a queue, and who wakes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+
+from common.identifiers import QueueId
+
+
+class Watch:
+    """One waiting request.  It costs one entry in a table, and no task."""
+
+    __slots__ = ("_future", "_waiters", "partitions", "queue_id", "woken")
+
+    def __init__(self, waiters: Waiters, queue_id: QueueId, partitions: frozenset[int]) -> None:
+        self._waiters = waiters
+        self._future: asyncio.Future[None] | None = None
+        self.queue_id = queue_id
+        self.partitions = partitions
+        self.woken = False
+
+    def __enter__(self) -> Watch:
+        self._waiters.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiters.remove(self)
+
+    @property
+    def draining(self) -> bool:
+        """The node drains: answer what there is."""
+        return self._waiters.draining
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until woken since the last wait (then at once), at most so long; ``False`` when time ran out.
+
+        Also returns at once, ``False``, while the node drains.
+        """
+        if not self.woken and not self._waiters.draining and timeout_s > 0:
+            await self._sleep(timeout_s)
+        woken, self.woken = self.woken, False
+        return woken
+
+    async def _sleep(self, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._future = loop.create_future()
+        timer = loop.call_later(timeout_s, self._end)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+            self._future = None
+
+    def wake(self) -> None:
+        """Wake it, now or at its next ``wait``."""
+        self.woken = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def end(self) -> None:
+        """End its wait without a wake-up."""
+        self._end()
+
+
+class Waiters:
+    """All watches of a node, by queue."""
+
+    def __init__(self) -> None:
+        self._by_queue: dict[QueueId, dict[Watch, None]] = {}
+        self.draining = False
+
+    def watch(self, queue_id: QueueId, partitions: Iterable[int]) -> Watch:
+        """Make a watch; it counts between ``__enter__`` and ``__exit__``."""
+        return Watch(self, queue_id, frozenset(partitions))
+
+    def add(self, watch: Watch) -> None:
+        """Let it be woken."""
+        self._by_queue.setdefault(watch.queue_id, {})[watch] = None
+
+    def remove(self, watch: Watch) -> None:
+        """Forget it, and the queue with its last one."""
+        watches = self._by_queue.get(watch.queue_id)
+        if watches is not None:
+            watches.pop(watch, None)
+            if not watches:
+                del self._by_queue[watch.queue_id]
+
+    def wake(self, queue_id: QueueId, partition: int) -> None:
+        """Wake the watches of this partition."""
+        for watch in self._by_queue.get(queue_id, ()):
+            if partition in watch.partitions:
+                watch.wake()
+
+    def drain(self) -> None:
+        """End all waiting, now and from now on."""
+        self.draining = True
+        for watches in self._by_queue.values():
+            for watch in watches:
+                watch.end()
