@@ -253,11 +253,21 @@ class Store(Protocol):
         keys: Sequence[LogKey] = (),
         fenced: bool = True,
         consistency: Consistency,
+        advance: bool = True,
     ) -> AppendAnswer:
         """Append all or nothing, on the condition ``last < first id``, not closed, and none of ``keys`` there.
 
         Messages come in ascending order of ids; ``last`` becomes the highest.  ``fenced=False`` is the keyed
-        append of a plain log: the keys are the only condition, ``last`` is not looked at.
+        append of a plain log: the keys are the only condition, ``last`` is neither looked at nor moved.
+        ``advance=False`` is for the delayed lane, whose ``last`` is its horizon: looked at, moved by
+        ``raise_last`` alone.  Where several conditions fail, the answer is ``KeyPresent`` before ``Closed`` before
+        ``Behind``.  A store without buckets makes bucket 0 with the first append and never answers ``NoBucket``.
+        """
+
+    async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:
+        """Raise ``last`` to at least this value unless closed; return the fence afterwards, ``None``: no bucket.
+
+        A store without buckets makes bucket 0 if it is not there.
         """
 
     async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
