@@ -111,9 +111,25 @@ MEMBER_GONE_MS: Final = 10_000
 DRAIN_MS_MAX: Final = 15_000
 """Milliseconds a process may take to end what is under way."""
 
+# Processes
+FRONT_END_WORKERS_MAX: Final = 256
+"""Front-end processes of one machine."""
+NODE_PROCESSES_MAX: Final = 64
+"""Storage-node processes of one machine."""
+
 # The link
 FRAME_BYTES_MAX: Final = 24 << 20
 """Bytes of one frame between a front end and a node."""
+FRAME_ITEMS_MAX: Final = 1 << 18
+"""Elements of one array or map inside a frame."""
+IN_FLIGHT_BYTES_PER_NODE_MAX: Final = 256 << 20
+"""Bytes of the requests that one node owes an answer; beyond it 503."""
+LINK_HEARTBEAT_MS: Final = 400
+"""Milliseconds between two signs of life on a connection between a front end and a node."""
+LINK_SILENCE_MS_MAX: Final = 1_200
+"""Milliseconds without a sign of life after which a connection is given up."""
+MEMBERS_REFRESH_MS: Final = 1_000
+"""Milliseconds between two questions of a front end for the members."""
 IN_FLIGHT_PER_NODE_MAX: Final = 4_096
 """Requests of one front-end process that one node may owe an answer, waiting ones not counted."""
 WAITERS_PER_NODE_MAX: Final = 50_000
@@ -172,6 +188,8 @@ KEY_SET_STALE_MS_MAX: Final = 3_600_000
 """Milliseconds an OIDC key set is still used when its issuer does not answer."""
 TOKEN_CHARS_MAX: Final = 8_192
 """Characters of an OIDC ID token."""
+TOKEN_REMEMBERED_MS_MAX: Final = 300_000
+"""Milliseconds for which a verified token is not verified again: a withdrawn key ends its tokens within that."""
 TOKENS_REMEMBERED_MAX: Final = 10_000
 """Verified tokens that one front-end process remembers per application."""
 LINK_CHARS_MAX: Final = 1_024
@@ -194,5 +212,7 @@ assert BODY_BYTES_CEILING <= BATCH_BYTES_MAX <= READ_BYTES_MAX < FRAME_BYTES_MAX
 assert APPEND_BATCH_BYTES_MAX >= BATCH_BYTES_MAX, "a batch for one partition is one round"
 assert LEASE_MS_MIN <= LEASE_MS_DEFAULT <= LEASE_MS_MAX, "the default lease is a lease"
 assert MAX_IN_FLIGHT_DEFAULT <= MAX_IN_FLIGHT_MAX, "the default bound is a bound"
+assert READ_LIMIT_MAX * PARTITIONS_MAX < FRAME_ITEMS_MAX, "the largest read fits one frame"
+assert LINK_HEARTBEAT_MS + LINK_SILENCE_MS_MAX < CONNECT_DEADLINE_MS, "a frozen node is noticed in time"
 assert HEARTBEAT_MS * 3 < MEMBER_GONE_MS, "three lost heartbeats are no death"
 assert LATE_WINDOW_MS // 2 < PUBLISH_DEADLINE_MS, "a publish may try more than once"

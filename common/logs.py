@@ -1,0 +1,69 @@
+"""Logs of both kinds of process: one JSON object per line on stderr.
+
+What is logged are names, numbers and outcomes; never a key, a token, a receipt or a message's body.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+
+REPEAT_S_MIN: Final = 1.0
+"""Seconds between two log lines about something that anyone outside can cause as often as they like."""
+
+
+def configure_logs(process: str) -> None:
+    """Send every log line of this process to stderr as JSON, those of libraries included (from WARNING on)."""
+    chain: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*chain, _name_process(process), structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=chain,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _name_process(process),
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class Throttle:
+    """Lets one line through per ``REPEAT_S_MIN`` and counts what it held back."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+        self._held = 0
+
+    def admit(self, now_s: float) -> int | None:
+        """Return how many were held back since the last line, or ``None`` if this one is held back as well."""
+        if now_s < self._next_s:
+            self._held += 1
+            return None
+        held, self._held = self._held, 0
+        self._next_s = now_s + REPEAT_S_MIN
+        return held
+
+
+def _name_process(process: str) -> structlog.typing.Processor:
+    def add(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["process"] = process
+        return event
+
+    return add
