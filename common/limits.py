@@ -141,6 +141,16 @@ APPEND_BATCH_MESSAGES_MAX: Final = 1_000
 APPEND_BATCH_BYTES_MAX: Final = 8 << 20
 """Bytes in one append round of a partition."""
 
+# The embedded store
+STORE_WAITING_MAX: Final = 10_000
+"""Requests that may wait for the writing thread, or for one reading thread, of the embedded store; beyond it 503."""
+STORE_WAITING_BYTES_MAX: Final = 128 << 20
+"""Bytes that may wait for the writing thread; beyond it 503."""
+STORE_GROUP_MAX: Final = 512
+"""Requests that share one commit."""
+STORE_READS_MAX: Final = 16
+"""Reads whose answers go back to the event loop together."""
+
 # Buckets (Cassandra)
 BUCKET_MESSAGES_MAX: Final = 100_000
 """Messages after which a bucket is rolled."""
@@ -148,6 +158,26 @@ BUCKET_BYTES_MAX: Final = 64 << 20
 """Bytes after which a bucket is rolled."""
 BUCKET_SPAN_MS: Final = 86_400_000
 """Milliseconds of the fixed grid on which buckets begin (1 day)."""
+
+# HTTP
+FORM_BYTES_MAX: Final = 64 << 10
+"""Bytes of a request body that holds a queue's settings, a form or JSON."""
+DELIVERY_REQUEST_BYTES_MAX: Final = 1 << 20
+"""Bytes of the JSON body of a claim, ack, release, extension, seek, redrive or revocation."""
+QUERY_FIELDS_MAX: Final = 100
+"""Fields of a query string or a form."""
+REQUEST_ID_CHARS_MAX: Final = 64
+"""Characters of an ``X-Request-Id`` that is taken over from the client."""
+STREAM_QUEUES_MAX: Final = 20
+"""Queues that one event stream follows."""
+STREAM_HEARTBEAT_MS: Final = 15_000
+"""Milliseconds after which an idle event stream sends a comment."""
+STREAM_S_MAX: Final = 3_600
+"""Seconds after which an event stream ends; the client resumes with its last event id."""
+STREAMS_PER_PROCESS_MAX: Final = 1_000
+"""Event streams that one front-end process serves at a time."""
+QUEUES_REMEMBERED_MAX: Final = 20_000
+"""Queues whose number of partitions one front-end process remembers."""
 
 # Identity and access
 PRINCIPALS_MAX: Final = 100
