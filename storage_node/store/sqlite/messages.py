@@ -1,0 +1,121 @@
+"""Reading message rows, and the edits by id."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from common.identifiers import MessageId
+from storage_node.store.interface import BucketRow, Fence, LogAddress, StoredMessage
+from storage_node.store.sqlite.appends import values_of
+from storage_node.store.sqlite.session import WriteSession
+
+_LOG: Final = "(SELECT number FROM log WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?)"
+_ROW: Final = "id, body, content_type, attributes, expires, written"
+_ROW_BARE: Final = "id, x'', content_type, attributes, expires, written"
+_IDS_PER_SELECT: Final = 100
+
+_RANGE: Final = f"FROM message WHERE log = {_LOG} AND id BETWEEN ? AND ? AND expires > ?"
+_LISTS: Final = {
+    (bodies, descending): (
+        f"SELECT {_ROW if bodies else _ROW_BARE} {_RANGE} ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ?"
+    )
+    for bodies in (False, True)
+    for descending in (False, True)
+}
+_BY_IDS: Final = (
+    f"SELECT {_ROW} FROM message WHERE log = {_LOG} "  # noqa: S608 - constants
+    f"AND id IN ({', '.join('?' * _IDS_PER_SELECT)}) AND expires > ?"
+)
+_COUNT: Final = f"SELECT count(*) FROM (SELECT 1 FROM message WHERE log = {_LOG} AND id >= ? AND expires > ? LIMIT ?)"  # noqa: S608 - constants
+_DELETE: Final = "DELETE FROM message WHERE log = ? AND id = ?"
+_BUCKETS: Final = (
+    "SELECT bucket, announced FROM log WHERE queue_id = ? AND partition = ? AND lane = ? ORDER BY bucket"
+)
+_FENCE: Final = "SELECT last, closed, next FROM log WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?"
+
+_decode_attributes = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def read_fence(connection: sqlite3.Connection, log: LogAddress, bucket: int) -> Fence | None:
+    """Return the bucket's fence."""
+    row = connection.execute(_FENCE, _name(log, bucket)).fetchone()
+    return None if row is None else Fence(row[0], bool(row[1]), row[2])
+
+
+def list_buckets(connection: sqlite3.Connection, log: LogAddress) -> list[BucketRow]:
+    """Return the log's buckets, ascending."""
+    found = connection.execute(_BUCKETS, (log.queue_id, log.partition, int(log.lane)))
+    return [BucketRow(bucket, announced) for bucket, announced in found]
+
+
+def list_range(
+    connection: sqlite3.Connection,
+    log: LogAddress,
+    bucket: int,
+    *,
+    low: MessageId,
+    high: MessageId,
+    limit: int,
+    descending: bool,
+    now_ticks: int,
+    bodies: bool,
+) -> list[StoredMessage]:
+    """Return up to ``limit`` live messages between two ids, both included."""
+    values = (*_name(log, bucket), low, high, now_ticks, limit)
+    return _messages(connection.execute(_LISTS[bodies, descending], values))
+
+
+def read_ids(
+    connection: sqlite3.Connection, log: LogAddress, bucket: int, ids: Sequence[MessageId], *, now_ticks: int
+) -> list[StoredMessage]:
+    """Return the live ones of these ids."""
+    found: list[StoredMessage] = []
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), _IDS_PER_SELECT):
+        chunk = unique[start : start + _IDS_PER_SELECT]
+        chunk += chunk[:1] * (_IDS_PER_SELECT - len(chunk))
+        found += _messages(connection.execute(_BY_IDS, (*_name(log, bucket), *chunk, now_ticks)))
+    return found
+
+
+def count(
+    connection: sqlite3.Connection, log: LogAddress, bucket: int, *, low: MessageId, limit: int, now_ticks: int
+) -> int:
+    """Count live messages from ``low`` on, up to ``limit``."""
+    values = (*_name(log, bucket), low, now_ticks, limit)
+    return int(connection.execute(_COUNT, values).fetchone()[0])
+
+
+def put(session: WriteSession, log: LogAddress, bucket: int, message: StoredMessage) -> None:
+    """Write the whole row over whatever stands there."""
+    session.make_log(log, bucket, announced_ticks=bucket)
+    session.keep_messages([values_of(session.log(log, bucket).number, message)])
+
+
+def delete(session: WriteSession, log: LogAddress, bucket: int, ids: Sequence[MessageId]) -> None:
+    """Delete these rows."""
+    session.flush()
+    number = session.log(log, bucket).number
+    session.connection.executemany(_DELETE, [(number, message_id) for message_id in ids])
+
+
+def _name(log: LogAddress, bucket: int) -> tuple[bytes, int, int, int]:
+    return (log.queue_id, log.partition, int(log.lane), bucket)
+
+
+def _messages(rows: Iterable[tuple[Any, ...]]) -> list[StoredMessage]:
+    return [
+        StoredMessage(
+            message_id,
+            body,
+            content_type,
+            {} if attributes is None else _decode_attributes(attributes),
+            expires,
+            written,
+        )
+        for message_id, body, content_type, attributes, expires, written in rows
+    ]
