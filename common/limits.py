@@ -179,6 +179,22 @@ STREAMS_PER_PROCESS_MAX: Final = 1_000
 QUEUES_REMEMBERED_MAX: Final = 20_000
 """Queues whose number of partitions one front-end process remembers."""
 
+# Memory of a storage node
+QUEUE_ROWS_KEPT_MAX: Final = 10_000
+"""Queues whose row a node remembers, each for less than D/2."""
+LOGS_KEPT_MAX: Final = 10_000
+"""Logs of which a node remembers buckets and fence."""
+REVOCATIONS_KEPT_MS: Final = 4_000
+"""Milliseconds for which a node uses the list of revoked links that it read."""
+RESCAN_MS: Final = 2_000
+"""Milliseconds between two looks for what other nodes published to a partition that somebody waits for."""
+RESCANS_PER_S_MAX: Final = 500
+"""Such looks per second of one node."""
+ERASE_PAUSE_MS: Final = 50
+"""Milliseconds between two steps of erasing in the background, while there is more to erase."""
+ERASE_IDLE_MS: Final = 5_000
+"""Milliseconds between two looks for something to erase."""
+
 # Identity and access
 PRINCIPALS_MAX: Final = 100
 """Principals that a queue may list."""

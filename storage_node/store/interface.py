@@ -226,6 +226,9 @@ class Store(Protocol):
     async def remove_queue(self, row: QueueRow) -> bool:
         """Remove the row if its version stands, and remember ``queue_id`` for ``erase_step``."""
 
+    async def recently_removed(self, application: str, name: str) -> bool:
+        """Was a queue of this name removed less than D ago?  Asked only where ``capabilities.several_nodes``."""
+
     async def list_queues(
         self, application: str, *, offset: str | None, limit: int
     ) -> tuple[list[QueueRow], str | None]:
