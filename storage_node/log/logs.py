@@ -25,11 +25,11 @@ class Logs:
         raise NotImplementedError
 
     async def append(
-        self, queue: QueueRow, partition: int, drafts: Sequence[Draft], *, deadline_ticks: int
+        self, queue: QueueRow, partition: int, drafts: Sequence[Draft], *, deadline_s: float
     ) -> list[Stored]:
         """Append by the rules of the queue's log and guarantee; one result per draft, in order.
 
-        A result without ``failure`` is durable and acknowledged.  Failures are values here: ``OUTCOME_UNKNOWN``,
+        ``deadline_s``: monotonic seconds of the node's clock.  A result without ``failure`` is durable and acknowledged.  Failures are values here: ``OUTCOME_UNKNOWN``,
         ``STORE_UNAVAILABLE``, ``STORE_FULL``, ``OVERLOADED``, ``CLOCK_UNSURE``, ``IDEMPOTENCY_CONFLICT``.  A draft
         with a ``key`` that is stored already answers with the id (and partition) it has.
         """
