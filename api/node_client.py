@@ -1,0 +1,287 @@
+"""The front end's end of the link: carries operations to storage nodes and brings back their replies.
+
+Which node and which attempt is decided in ``api.routing``; this module does what it says, under gevent, with one
+connection per node.  Sockets are made by the first call in a process, never before a fork.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import gevent
+import msgspec
+import structlog
+import zmq
+from gevent.event import Event
+
+from api.node_client_connection import Connection
+from api.routing import Call, Lost, Outcome, Pause, Send, call_of, route
+from common.clock import SYSTEM_CLOCK, Clock
+from common.limits import (
+    CONNECT_DEADLINE_MS,
+    IN_FLIGHT_PER_NODE_MAX,
+    MEMBERS_REFRESH_MS,
+    PUBLISH_DEADLINE_MS,
+    REQUEST_DEADLINE_MS,
+)
+from common.protocol.codec import MalformedFrameError, encode_request, type_answer
+from common.protocol.envelope import NO_REQUEST, Answer, Request
+from common.protocol.failures import Code, Failure, FailureError
+from common.protocol.operations import Cancel, Claim, ListMembers, Member, Members, Operation, Ping, Publish, Read
+
+FIRST_REFRESH_S: Final = 0.05
+"""Seconds between questions for the members until the first answer."""
+HOPELESS_S: Final = 5.0
+"""Seconds without any node after which calls fail almost at once instead of waiting for one."""
+HOPELESS_PATIENCE_S: Final = 0.2
+"""Seconds that a call waits for a node then."""
+
+_OVERLOADED: Final = Failure(Code.OVERLOADED, "node", "too many requests are under way", 1_000)
+_UNREADABLE: Final = Failure(Code.INTERNAL, "node", "answered what this front end can't read")
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Errand(NamedTuple):
+    """One call and what each of its attempts carries."""
+
+    call: Call
+    operation: Operation
+    budget_ms: int
+    """Besides the operation's own wait."""
+    log_id: str = ""
+    traceparent: str = ""
+
+
+class NodeClient:
+    """Calls operations on whichever node serves them.
+
+    Belongs to one native thread of one process; any number of its greenlets may call at once.  After a fork it
+    begins anew in the child.
+    """
+
+    def __init__(self, seeds: Sequence[str], *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """``seeds`` are endpoints of nodes to ask for the members; none is connected before the first call."""
+        self._seeds = tuple(_seed_member(address) for address in dict.fromkeys(seeds))
+        self._clock = clock
+        self._pid = 0
+
+    def call(
+        self,
+        operation: Operation,
+        *,
+        wait_ms: int = 0,
+        fail_over: bool = False,
+        request_id: str = "",
+        traceparent: str = "",
+    ) -> msgspec.Struct:
+        """Return the reply, of the type ``operation.Reply``.
+
+        ``wait_ms`` is what the operation itself asks to wait, ``fail_over`` says that it may be done twice without
+        harm (operations that only read always may).  A greenlet that is killed here makes the node forget a
+        waiting request.
+
+        Raises:
+            FailureError: what the node answered, or ``UNAVAILABLE`` and ``OVERLOADED`` (nothing was done), or
+                ``OUTCOME_UNKNOWN``.
+        """
+        budget_ms = PUBLISH_DEADLINE_MS if isinstance(operation, Publish) else REQUEST_DEADLINE_MS
+        call = self._describe(operation, fail_over=fail_over, wait_ms=wait_ms, budget_ms=budget_ms)
+        return self._run(Errand(call, operation, budget_ms, request_id, traceparent))
+
+    def ready(self) -> bool:
+        """Say whether a node and its store answer, within ``CONNECT_DEADLINE_MS``."""
+        ping = Ping(store=True)
+        call = self._describe(ping, fail_over=True, wait_ms=0, budget_ms=CONNECT_DEADLINE_MS)
+        try:
+            self._run(Errand(call, ping, CONNECT_DEADLINE_MS))
+        except FailureError:
+            return False
+        return True
+
+    def members(self) -> tuple[Member, ...]:
+        """Return the members as last heard; the seeds until then."""
+        self._start()
+        return self._members
+
+    def close(self) -> None:
+        """Let go of all sockets; calls under way fail.  A later call begins anew."""
+        if self._pid != os.getpid():
+            return
+        self._pid = 0
+        self._refresher.kill()
+        for connection in self._connections.values():
+            connection.close()
+        self._context.term()
+
+    # a call
+
+    def _describe(self, operation: Operation, *, fail_over: bool, wait_ms: int, budget_ms: int) -> Call:
+        self._start()
+        now_s = self._clock.monotonic_s()
+        call = call_of(operation, fail_over=fail_over, wait_ms=wait_ms, now_s=now_s, budget_ms=budget_ms)
+        if now_s - self._last_up_s > HOPELESS_S and not self._any_usable():
+            return call._replace(patience_s=HOPELESS_PATIENCE_S)
+        return call
+
+    def _run(self, errand: Errand) -> msgspec.Struct:
+        if not errand.call.wait_s and self._in_flight >= IN_FLIGHT_PER_NODE_MAX:
+            raise FailureError(_OVERLOADED)
+        self._in_flight += not errand.call.wait_s
+        try:
+            return self._follow(errand)
+        finally:
+            self._in_flight -= not errand.call.wait_s
+
+    def _follow(self, errand: Errand) -> msgspec.Struct:
+        journey = route(errand.call, members=lambda: self._members, now_s=self._clock.monotonic_s)
+        try:
+            action = next(journey)
+            while True:
+                action = journey.send(self._do(action, errand))
+        except StopIteration as end:
+            reply: msgspec.Struct = end.value
+            return reply
+
+    def _do(self, action: Send | Pause, errand: Errand) -> Outcome:
+        if isinstance(action, Pause):
+            self._changed.clear()
+            self._changed.wait(max(0.0, action.until_s - self._clock.monotonic_s()))
+            return None
+        return self._attempt(action, errand)
+
+    def _attempt(self, send: Send, errand: Errand) -> Outcome:
+        connection = self._connection(send.member.address)
+        if not connection.usable:
+            return Lost.NOT_SENT
+        request_id = next(self._request_ids)
+        try:
+            frame = encode_request(self._request(request_id, errand))
+        except MalformedFrameError as error:
+            return Failure(Code.BODY_TOO_LARGE, "body", error.reason)
+        pending = connection.send(request_id, frame)
+        if pending is None:
+            return Lost.NOT_SENT
+        answer: Answer | Lost | None = None
+        try:
+            answer = pending.wait(max(0.0, send.until_s - self._clock.monotonic_s()))
+        finally:
+            if answer is None:
+                connection.forget(request_id)
+                self._cancel(connection, request_id, errand)
+        return _outcome(answer, errand.operation, send.member)
+
+    def _request(self, request_id: int, errand: Errand) -> Request:
+        now_s = self._clock.monotonic_s()
+        left_ms = int((errand.call.deadline_s - now_s) * 1000)
+        operation = errand.operation
+        if errand.call.wait_s and isinstance(operation, Read | Claim):
+            wait_ms = min(operation.wait_ms, max(0, left_ms - errand.budget_ms))
+            operation = msgspec.structs.replace(operation, wait_ms=wait_ms)
+        return Request(
+            request_id=request_id,
+            operation=operation,
+            sent_ms=int(now_s * 1000),
+            budget_ms=left_ms,
+            log_id=errand.log_id,
+            traceparent=errand.traceparent,
+        )
+
+    def _cancel(self, connection: Connection, request_id: int, errand: Errand) -> None:
+        if errand.call.wait_s:
+            cancel = Cancel(request_id=request_id)
+            now_ms = int(self._clock.monotonic_s() * 1000)
+            own_id = next(self._request_ids)
+            frame = encode_request(Request(request_id=own_id, operation=cancel, sent_ms=now_ms, budget_ms=1_000))
+            connection.post(frame)
+
+    # connections and members
+
+    def _start(self) -> None:
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._request_ids = itertools.count(NO_REQUEST + 1)
+        self._connections: dict[str, Connection] = {}
+        self._changed = Event()
+        self._in_flight = 0
+        self._last_up_s = self._clock.monotonic_s()
+        self._known = False
+        self._members = self._seeds
+        for seed in self._seeds:
+            self._connection(seed.address)
+        self._refresher = gevent.spawn(self._refresh_always)
+
+    def _connection(self, address: str) -> Connection:
+        connection = self._connections.get(address)
+        if connection is None:
+            connection = self._connections[address] = Connection(
+                self._context, address, on_change=self._on_change, now_s=self._clock.monotonic_s
+            )
+        return connection
+
+    def _on_change(self) -> None:
+        self._last_up_s = self._clock.monotonic_s()
+        self._changed.set()
+
+    def _any_usable(self) -> bool:
+        return any(connection.usable for connection in self._connections.values())
+
+    def _refresh_always(self) -> None:
+        while True:
+            self._refresh()
+            gevent.sleep(MEMBERS_REFRESH_MS / 1000 if self._known else FIRST_REFRESH_S)
+
+    def _refresh(self) -> None:
+        if self._any_usable():
+            self._last_up_s = self._clock.monotonic_s()
+        for address in self._to_ask():
+            answer = self._ask(address)
+            if isinstance(answer, Members):
+                self._learn(answer.members)
+                return
+
+    def _to_ask(self) -> list[str]:
+        """Return the usable nodes, the one asked last time first unless it failed."""
+        addresses = dict.fromkeys([*(member.address for member in self._members), *(s.address for s in self._seeds)])
+        return [address for address in addresses if self._connection(address).usable]
+
+    def _ask(self, address: str) -> Outcome:
+        budget_ms = MEMBERS_REFRESH_MS
+        question = ListMembers()
+        now_s = self._clock.monotonic_s()
+        call = call_of(question, fail_over=True, wait_ms=0, now_s=now_s, budget_ms=budget_ms)
+        return self._attempt(Send(_seed_member(address), call.deadline_s), Errand(call, question, budget_ms))
+
+    def _learn(self, members: Sequence[Member]) -> None:
+        latest: dict[str, Member] = {}
+        for member in sorted(members, key=lambda member: member.started_ms):
+            latest[member.address] = member
+        self._known = True
+        self._members = tuple(member for member in latest.values() if member.state == "serving")
+        for address in latest:
+            self._connection(address)
+        kept = latest.keys() | {seed.address for seed in self._seeds}
+        for address in [address for address in self._connections if address not in kept]:
+            if not self._connections[address].busy:
+                self._connections.pop(address).close()
+        self._changed.set()
+
+
+def _outcome(answer: Answer | Lost | None, operation: Operation, member: Member) -> Outcome:
+    if answer is None:
+        return Lost.TIMED_OUT
+    if isinstance(answer, Lost):
+        return answer
+    try:
+        return type_answer(answer, operation.Reply)
+    except MalformedFrameError as error:
+        _log.error("answer_unreadable", node=member.address, reason=error.reason)
+        return _UNREADABLE
+
+
+def _seed_member(address: str) -> Member:
+    return Member(member_id=address, address=address, state="serving", started_ms=0, version="")

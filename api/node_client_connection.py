@@ -1,0 +1,205 @@
+"""One DEALER socket to one storage node, read from gevent's hub.
+
+Every message is one frame, sent without blocking, so greenlets never interleave and never wait to send.  Answers
+are taken in a callback of the hub and handed to the greenlet that waits for them: no greenlet per socket.  A
+socket's file descriptor tells only that something happened, once: whoever has read or sent must look again.
+
+A successful send means nothing; only the answer does.  The connection's monitor tells when it broke: what was
+handed over until then and has no answer is lost, and its outcome unknown.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import gevent
+import structlog
+import zmq
+from gevent.event import AsyncResult
+
+from api.routing import Lost
+from common.limits import FRAME_BYTES_MAX, LINK_HEARTBEAT_MS, LINK_SILENCE_MS_MAX
+from common.logs import Throttle
+from common.protocol.codec import MalformedFrameError, decode_answer
+from common.protocol.envelope import NO_REQUEST, Answer
+
+if TYPE_CHECKING:
+    from gevent._types import _IoWatcher as IoWatcher
+
+Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
+Pending: TypeAlias = "AsyncResult[Answer | Lost]"
+
+FRAMES_PER_TURN_MAX: Final = 64
+"""Frames read before other greenlets may run."""
+_READ: Final = 1
+_EVENT: Final = struct.Struct("=hi")
+_WATCHED: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Connection:
+    """A socket, its state and the requests that wait for an answer on it.  Belongs to one thread's hub."""
+
+    def __init__(
+        self, context: Context, address: str, *, on_change: Callable[[], None], now_s: Callable[[], float]
+    ) -> None:
+        """``on_change`` is called from the hub when the connection comes up or breaks: it must not wait."""
+        self.address = address
+        self._on_change = on_change
+        self._now_s = now_s
+        self._pending: dict[int, Pending] = {}
+        self._up = False
+        self._leaving = False
+        self._closed = False
+        self._look_again = False
+        self._malformed_lines = Throttle()
+        self._loop = gevent.get_hub().loop
+        self._socket = _dealer(context)
+        self._monitor = self._socket.get_monitor_socket(_WATCHED)
+        self._watchers = [
+            self._watch(self._socket, self._on_readable),
+            self._watch(self._monitor, self._on_event),
+        ]
+        self._socket.connect(address)
+        self._loop.run_callback(self._on_event)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request sent now has a chance."""
+        return self._up and not self._leaving
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for an answer."""
+        return bool(self._pending)
+
+    def send(self, request_id: int, frame: bytes) -> Pending | None:
+        """Hand a request over and return where its answer will be, or ``None`` if no socket took it."""
+        if not self.usable or not self._hand_over(frame):
+            return None
+        pending: Pending = AsyncResult()
+        self._pending[request_id] = pending
+        return pending
+
+    def post(self, frame: bytes) -> None:
+        """Send what has no answer; it may be lost."""
+        if self._up:
+            self._hand_over(frame)
+
+    def forget(self, request_id: int) -> None:
+        """Drop a request's place: an answer that comes later is ignored."""
+        self._pending.pop(request_id, None)
+
+    def close(self) -> None:
+        """Let go of the socket; what still waits gets ``Lost.PEER_GONE``."""
+        if self._closed:
+            return
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        self._lose_pending()
+
+    def _hand_over(self, frame: bytes) -> bool:
+        if self._closed:
+            return False
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        finally:
+            self._look()
+        return True
+
+    # in the hub
+
+    def _watch(self, socket: zmq.Socket[bytes], callback: Callable[[], None]) -> IoWatcher:
+        watcher = self._loop.io(socket.fileno(), _READ)
+        watcher.start(callback)
+        return watcher
+
+    def _look(self) -> None:
+        if not self._look_again:
+            self._look_again = True
+            self._loop.run_callback(self._on_readable)
+
+    def _on_readable(self) -> None:
+        self._look_again = False
+        for _ in range(FRAMES_PER_TURN_MAX):
+            if self._closed or not self._take_one():
+                return
+        self._look()
+
+    def _take_one(self) -> bool:
+        try:
+            parts = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        try:
+            if len(parts) != 1:
+                raise MalformedFrameError("more than one frame")
+            self._answered(decode_answer(parts[0]))
+        except MalformedFrameError as error:
+            held = self._malformed_lines.admit(self._now_s())
+            if held is not None:
+                _log.warning("answer_malformed", node=self.address, reason=error.reason, held_back=held)
+        return True
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.request_id == NO_REQUEST:
+            self._leaving = self._leaving or not answer.ok
+            return
+        pending = self._pending.pop(answer.request_id, None)
+        if pending is not None:
+            pending.set(answer)
+
+    def _on_event(self) -> None:
+        while not self._closed:
+            try:
+                event, _ = self._monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            kind, _ = _EVENT.unpack(event)
+            if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._up, self._leaving = True, False
+            else:
+                self._broke()
+            self._on_change()
+
+    def _broke(self) -> None:
+        self._up = False
+        while not self._closed and self._take_one():
+            pass
+        self._lose_pending()
+
+    def _lose_pending(self) -> None:
+        lost, self._pending = self._pending, {}
+        for pending in lost.values():
+            pending.set(Lost.PEER_GONE)
+
+
+def _dealer(context: Context) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.DEALER)
+    options = {
+        zmq.IMMEDIATE: 1,
+        zmq.SNDHWM: 1_000,
+        zmq.RCVHWM: 0,
+        zmq.LINGER: 0,
+        zmq.MAXMSGSIZE: FRAME_BYTES_MAX,
+        zmq.HEARTBEAT_IVL: LINK_HEARTBEAT_MS,
+        zmq.HEARTBEAT_TIMEOUT: LINK_SILENCE_MS_MAX,
+        zmq.HEARTBEAT_TTL: LINK_SILENCE_MS_MAX,
+        zmq.HANDSHAKE_IVL: LINK_SILENCE_MS_MAX,
+        zmq.RECONNECT_IVL: 50,
+        zmq.RECONNECT_IVL_MAX: 500,
+        zmq.TCP_KEEPALIVE: 1,
+    }
+    for option, value in options.items():
+        socket.setsockopt(option, value)
+    return socket
