@@ -114,19 +114,19 @@ class _Builder:
     def __init__(self, directory: Path, run_directory: Path, fetchers: Fetchers, processes: int) -> None:
         self.problems: list[tuple[str, str]] = []
         self._directory = directory
-        self._run_directory = run_directory
+        self._replays = Replays(run_directory / "assertions")
         self._fetchers = fetchers
         self._processes = processes
 
     def doors(self, name: str, identity: ApplicationIdentity) -> Doors:
         setting = f"applications.{name}"
         return Doors(
-            browserid=self._browserid(setting, name, identity.browserid) if identity.browserid is not None else None,
+            browserid=self._browserid(setting, identity.browserid) if identity.browserid is not None else None,
             oidc=self._oidc(setting, identity.oidc) if identity.oidc else None,
             links=self._links(setting, name, identity.link_secrets) if identity.link_secrets else None,
         )
 
-    def _browserid(self, setting: str, name: str, settings: BrowserIdSettings) -> BrowserIdDoor:
+    def _browserid(self, setting: str, settings: BrowserIdSettings) -> BrowserIdDoor:
         keys: dict[str, PublicKey] = {}
         for issuer, file in settings.issuer_keys.items():
             key = self._read(f"{setting}.browserid.issuer_keys.{issuer}", file, parse_key_file)
@@ -136,7 +136,7 @@ class _Builder:
         if settings.fetch_hosts:
             documents = SupportDocuments(frozenset(settings.fetch_hosts), self._fetchers.public)
         issuers = Issuers(keys, fallback_issuers=frozenset(settings.fallback_issuers), documents=documents)
-        replays = Replays(self._run_directory / "assertions" / name) if settings.single_use else None
+        replays = self._replays if settings.single_use else None
         return BrowserIdDoor(BrowserIdVerifier(settings, issuers), replays, VerifiedTokens())
 
     def _oidc(self, setting: str, issuers: tuple[OidcIssuerSettings, ...]) -> OidcDoor:

@@ -23,7 +23,7 @@ _KEPT_MINUTES: Final = 2 * CLOCK_SKEW_S_MAX // 60 + 2
 
 
 class Replays:
-    """The used assertions of one application."""
+    """The used assertions, whichever application they were for."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

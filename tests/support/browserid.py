@@ -10,7 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from api.auth.browserid import BrowserIdVerifier
+from api.auth.browserid_keys import parse_public_key
 from api.auth.encoding import encode
+from api.auth.issuers import Issuers
+from common.identity_settings import BrowserIdSettings
 
 Json = dict[str, object]
 
@@ -75,9 +79,13 @@ def _parameters_ds128() -> dsa.DSAParameters:
     return dsa.DSAParameterNumbers(DUMMY_P, DUMMY_Q, DUMMY_G).parameters()
 
 
-@functools.cache
 def signer(name: str, algorithm: str = "RS256") -> Signer:
     """Return the one signer of that name in this test run; making keys is slow."""
+    return _signer(name, algorithm)
+
+
+@functools.cache
+def _signer(name: str, algorithm: str) -> Signer:
     del name
     if algorithm.startswith("RS"):
         return RsaSigner({"RS64": 1024, "RS128": 1280}.get(algorithm, 2048), algorithm)
@@ -141,4 +149,19 @@ def backed_assertion(
             certificate(email, user, issuer, issuer_name=name),
             assertion(user, audience=audience, expires_ms=expires_ms),
         )
+    )
+
+
+def issuers_of(*names: str, algorithm: str = "RS256") -> Issuers:
+    """Return issuers whose keys are configured."""
+    return Issuers({name: parse_public_key(json.dumps(signer(name, algorithm).public).encode()) for name in names})
+
+
+def verifier(
+    settings: BrowserIdSettings | None = None, issuers: Issuers | None = None, *, algorithm: str = "RS256"
+) -> BrowserIdVerifier:
+    """Return a verifier for ``AUDIENCE`` that knows the issuer ``mail.example.org``, unless told otherwise."""
+    return BrowserIdVerifier(
+        settings or BrowserIdSettings(audiences=(AUDIENCE,), algorithms=("RS256", "DS256", "DS128")),
+        issuers or issuers_of("mail.example.org", algorithm=algorithm),
     )
