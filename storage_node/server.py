@@ -88,7 +88,7 @@ class NodeServer:
         in_flight_max: int = IN_FLIGHT_PER_NODE_MAX,
         waiting_max: int = WAITERS_PER_NODE_MAX,
     ) -> None:
-        """``end_waits`` is called when draining begins: waiting claims then answer at once what they have."""
+        """``end_waits`` is called when draining begins: what waits then answers at once what there is."""
         self._bind = endpoint
         self._handle = handle
         self._clock = clock
@@ -128,9 +128,6 @@ class NodeServer:
         for peer in tuple(self._peers.values()):
             self._send(peer.identity, encode_answer(NO_REQUEST, MOVED))
         self._end_waits()
-        for call in self._calls():
-            if call.waiting and call.reads_only:
-                call.cancel(MOVED)
         await self._until_idle(DRAIN_MS_MAX / 1000)
         for call in self._calls():
             call.cancel(MOVED if call.reads_only else CUT_OFF)
