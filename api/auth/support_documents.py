@@ -16,6 +16,7 @@ from api.auth.https_fetch import Fetched, FetchError
 from common.limits import SUPPORT_DOCUMENT_FAILURE_KEPT_MS, SUPPORT_DOCUMENT_KEPT_MS
 from common.principals import BadPrincipalError, parse_domain
 
+_NOTHING: Final = msgspec.Raw(b"")
 _NO_DOCUMENT_STATUSES: Final = frozenset({404, 410})
 
 
@@ -41,7 +42,7 @@ class Fetcher(Protocol):
 class _Text(msgspec.Struct, frozen=True, rename={"public_key": "public-key"}):
     disabled: bool = False
     authority: str | None = None
-    public_key: msgspec.Raw | None = None
+    public_key: msgspec.Raw = _NOTHING
 
 
 class _Remembered(NamedTuple):
@@ -111,7 +112,7 @@ def parse_support_document(host: str, body: bytes) -> SupportDocument | None:
             return None
         if text.authority is not None:
             return SupportDocument(None, parse_domain(text.authority))
-        return SupportDocument(parse_public_key(text.public_key or b""), None)
+        return SupportDocument(parse_public_key(text.public_key), None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadPrincipalError, BadKeyError):
         raise SupportDocumentUnavailableError(host) from None
 
@@ -126,4 +127,4 @@ def parse_key_file(body: bytes) -> PublicKey:
         text = msgspec.json.decode(body, type=_Text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise BadKeyError("the file is no JSON object with a public key") from None
-    return parse_public_key(body if text.public_key is None else text.public_key)
+    return parse_public_key(text.public_key if bytes(text.public_key) else body)
