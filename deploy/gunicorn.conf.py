@@ -1,0 +1,46 @@
+"""gunicorn's settings for the front ends; all that an operator changes comes from Queuey's own configuration.
+
+Nothing of ZeroMQ or gevent is touched here: this file is read in the master, before any worker is forked.
+"""
+
+import sys
+
+from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS
+from common.settings import BadSettingsError, config_file, load_settings, run_dir
+
+try:
+    _settings = load_settings()
+except BadSettingsError as error:
+    sys.exit(str(error))
+
+_run_dir = run_dir(config_file())
+
+bind = [_settings.api.bind]
+workers = _settings.api.workers
+worker_class = "gevent"
+worker_connections = 2000
+backlog = 2048
+preload_app = False
+
+# A worker that gives no sign of life for this long is replaced.
+timeout = 60
+# Longer than any call may take; shorter than stopwaitsecs in supervisord.conf.  Long polls end at once.
+graceful_timeout = REQUEST_DEADLINE_MS // 1000 + 1
+# Idle connections end well within graceful_timeout.  A load balancer closes its idle connections sooner than this.
+keepalive = 5
+
+# A cursor or 100 message ids fit the request line; 32 attributes and a full Authorization header the rest.
+limit_request_line = 8190
+limit_request_fields = ATTRIBUTES_MAX + 40
+limit_request_field_size = AUTHORIZATION_CHARS_MAX + 256
+forwarded_allow_ips = "127.0.0.1,::1"
+
+control_socket = str(_run_dir / "gunicorn.sock")
+control_socket_mode = 0o600
+# A UNIX socket in bind is open to the load balancer's group, too.
+umask = 0o007
+
+# The service writes its own line per request.
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
