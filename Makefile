@@ -96,7 +96,12 @@ simulation simulate: $(READY) ## Run the seeded simulation (one target for each 
 	$(PYTEST) tests/simulation
 
 .PHONY: test
-test: check coverage ## Run every check and every test, with coverage
+test: tools check coverage ## Run every check and every test, with coverage
+
+.PHONY: tools
+tools:
+	@missing="$$(deploy/missing-packages)"; test -z "$$missing" \
+		|| echo "Some tests can't run here for want of programs: apt-get install $$missing"
 
 .PHONY: coverage
 coverage: $(READY) ## Run every test and report the coverage of branches, subprocesses included
