@@ -1,0 +1,144 @@
+"""The calls as values: what to send, how to read the answer, and whether it may be sent again.  No I/O."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from queuey_client.values import Claim, Json, Message, NewMessage, Page, Published, Settled
+
+T = TypeVar("T")
+
+ANSWER_S = 15.0
+"""Seconds to wait for an answer, beside the time that the call itself may wait: the service gives up after 10 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One call.  ``repeatable``: doing it twice does it once."""
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, Json] | None = None
+    repeatable: bool = True
+    wait_s: float = 0.0
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def queue_path(application: str, queue: str) -> str:
+    """Return the path of a queue."""
+    return f"/v1/{quote(application, safe='')}/{quote(queue, safe='')}"
+
+
+def create(application: str, queue: str, options: Mapping[str, Json]) -> Call[Mapping[str, Json]]:
+    """Create a queue, or change what is given of an existing one."""
+    path = f"/v1/{quote(application, safe='')}"
+    return Call("POST", path, dict, json={"queue_name": queue, **options})
+
+
+def delete(path: str) -> Call[None]:
+    """Delete the queue.  Repeated it would say 404, or delete a queue made meanwhile: so it is not."""
+    return Call("DELETE", path, _nothing, repeatable=False)
+
+
+def publish(path: str, messages: Sequence[NewMessage]) -> Call[tuple[Published, ...]]:
+    """Publish; every message carries its key."""
+    items: list[Json] = [message.to_json() for message in messages]
+    return Call("POST", path, lambda answer: tuple(map(_published, answer["messages"])), json={"messages": items})
+
+
+def read(path: str, options: Mapping[str, object], *, wait: float = 0.0) -> Call[Page]:
+    """Read a page; ``wait`` in seconds holds it open until there is something."""
+    query = {name: _query_text(value) for name, value in options.items() if value is not None}
+    if wait:
+        query["wait"] = str(wait)
+    return Call("GET", path, _page, query=query, wait_s=wait)
+
+
+def claim(path: str, options: Mapping[str, Json], *, wait: float = 0.0) -> Call[tuple[Claim, ...]]:
+    """Claim; the ``claim_id`` among the options is what makes it repeatable."""
+    sent = {name: value for name, value in options.items() if value is not None}
+    return Call(
+        "POST",
+        f"{path}/claims",
+        lambda answer: tuple(map(_claim, answer["claims"])),
+        json={**sent, "wait": wait},
+        wait_s=wait,
+    )
+
+
+def ack(path: str, receipts: Sequence[str]) -> Call[tuple[Settled, ...]]:
+    """Settle; repeated it says so again."""
+    return Call("POST", f"{path}/acks", _settled_all, json={"receipts": list(receipts)})
+
+
+def release(path: str, receipts: Sequence[str], delay: float) -> Call[tuple[Settled, ...]]:
+    """Give back."""
+    json: dict[str, Json] = {"receipts": list(receipts), "delay": delay}
+    return Call("POST", f"{path}/releases", _settled_all, json=json, repeatable=False)
+
+
+def extend(path: str, receipts: Sequence[str], lease: float | None) -> Call[tuple[Settled, ...]]:
+    """Hold longer."""
+    json: dict[str, Json] = {"receipts": list(receipts)}
+    if lease is not None:
+        json["lease"] = lease
+    return Call("POST", f"{path}/extensions", _settled_all, json=json, repeatable=False)
+
+
+def ask(path: str, receipt: str) -> Call[Settled]:
+    """Ask whether an ack counted."""
+    return Call(
+        "GET", f"{path}/acks/{quote(receipt, safe='')}", lambda answer: _settled({"receipt": receipt, **answer})
+    )
+
+
+def _query_text(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _published(item: Mapping[str, Any]) -> Published:
+    return Published(item["key"], item["partition"], Decimal(item["timestamp"]))
+
+
+def _message(item: Mapping[str, Any]) -> Message:
+    body = item["body"]
+    return Message(
+        message_id=item["message_id"],
+        partition=item["partition"],
+        timestamp=Decimal(item["timestamp"]),
+        body=base64.b64decode(body) if item.get("encoding") == "base64" else body.encode(),
+        content_type=item.get("content_type"),
+        attributes=item.get("attributes") or {},
+    )
+
+
+def _page(answer: Mapping[str, Any]) -> Page:
+    complete = {int(partition): text for partition, text in (answer.get("complete_until") or {}).items()}
+    return Page(tuple(map(_message, answer["messages"])), answer["next"], complete)
+
+
+def _claim(item: Mapping[str, Any]) -> Claim:
+    until = item.get("lease_until")
+    return Claim(_message(item), item["deliveries"], item.get("receipt"), None if until is None else Decimal(until))
+
+
+def _settled(item: Mapping[str, Any]) -> Settled:
+    until = item.get("lease_until")
+    new = item.get("new_receipt")
+    return Settled(item["receipt"], item["outcome"], new, None if until is None else Decimal(until))
+
+
+def _settled_all(answer: Mapping[str, Any]) -> tuple[Settled, ...]:
+    return tuple(map(_settled, answer["results"]))
