@@ -111,11 +111,20 @@ class NodeServer:
         self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> str:
-        """Bind and begin to answer; return the endpoint as bound (a port ``*`` is filled in)."""
+        """Bind and begin to answer; return the endpoint as bound (a port ``*`` is filled in).
+
+        Raises:
+            OSError: the endpoint is in use or no endpoint of this machine.
+        """
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
         self._socket = _router(self._context)
-        self._socket.bind(self._bind)
+        try:
+            self._socket.bind(self._bind)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            self._context = None
+            raise OSError(error.errno, f"{self._bind}: {error.strerror}") from error
         self._loop.add_reader(self._socket.fileno(), self._on_readable)
         self._sweeper = self._loop.create_task(self._sweep())
         self._look()
