@@ -62,6 +62,7 @@ READS: Final = frozenset(
     {
         "ping",
         "read_queue",
+        "recently_removed",
         "list_queues",
         "read_fence",
         "list_buckets",

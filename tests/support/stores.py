@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from common import limits
 from common.clock import Clock, ticks_to_unix_ms
 from common.guarantees import Consistency
 from common.identifiers import LOWEST, MessageId, QueueId
@@ -65,6 +66,7 @@ class MemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or ManualClock()
         self._queues: dict[str, dict[str, QueueRow]] = {}
+        self._removed_s: dict[tuple[str, str], float] = {}
         self._forgotten: list[QueueId] = []
         self._logs: dict[tuple[QueueId, int, int], dict[int, Bucket]] = {}
         self._delivery: dict[tuple[QueueId, int, str], DeliveryRow] = {}
@@ -103,8 +105,15 @@ class MemoryStore:
         if standing is None or standing.version != row.version:
             return False
         del self._queues[row.application][row.name]
+        self._removed_s[row.application, row.name] = self._clock.monotonic_s()
         self._forgotten.append(row.queue_id)
         return True
+
+    async def recently_removed(self, application: str, name: str) -> bool:
+        removed_s = self._removed_s.get((application, name))
+        if removed_s is None or not self.capabilities.several_nodes:
+            return False
+        return self._clock.monotonic_s() < removed_s + limits.LATE_WINDOW_MS / 1000
 
     async def list_queues(
         self, application: str, *, offset: str | None, limit: int

@@ -100,6 +100,14 @@ class SqliteStore:
         """Remove the row if its version stands, and give its data up."""
         return await self._write(lambda session: queues.remove(session, row))
 
+    async def recently_removed(
+        self,
+        application: str,  # noqa: ARG002 - as below
+        name: str,  # noqa: ARG002 - as below
+    ) -> bool:
+        """Return false: no other node can remember the name."""
+        return False
+
     async def list_queues(
         self, application: str, *, offset: str | None, limit: int
     ) -> tuple[list[QueueRow], str | None]:
