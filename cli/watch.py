@@ -19,7 +19,7 @@ from common.addresses import host_and_port_or_none
 
 STARTS_MAX: Final = 4
 """Starts of one program after which it is said to keep dying."""
-TAIL_LINES: Final = 15
+TAIL_LINES: Final = 30
 TAIL_BYTES: Final = 8_192
 _PROBE_S: Final = 2.0
 
