@@ -174,6 +174,8 @@ STREAM_HEARTBEAT_MS: Final = 15_000
 """Milliseconds after which an idle event stream sends a comment."""
 STREAM_S_MAX: Final = 3_600
 """Seconds after which an event stream ends; the client resumes with its last event id."""
+STREAM_PAGES_QUEUED_MAX: Final = 4
+"""Pages that wait to be sent in one stream of several queues."""
 STREAMS_PER_PROCESS_MAX: Final = 1_000
 """Event streams that one front-end process serves at a time."""
 QUEUES_REMEMBERED_MAX: Final = 20_000

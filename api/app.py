@@ -1,0 +1,92 @@
+"""The Flask application of a front end: routes, refusals, and the frame around every request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from api.auth.authenticate import Authenticator
+from api.auth.errors import AuthCode, AuthError
+from api.responses.answers import failure_answer, refusal_answer
+from api.responses.shapes import ErrorAnswer
+from api.routes.frame import Frame
+from api.routes.front import FrontEnd, NodeClient, note
+from api.routes.table import HEARTBEAT, ROUTES, WORDS_AFTER_QUEUE, Route
+from common.clock import Clock
+from common.limits import REQUEST_BYTES_MAX
+from common.protocol.failures import Code, Failure, FailureError, Retry
+from common.settings import Settings
+
+_ALL_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_CODE_OF_STATUS: Final = {
+    404: (Code.NOT_FOUND, "NotFound"),
+    405: (Code.METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+    413: (Code.BODY_TOO_LARGE, "body"),
+}
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class IdsConverter(BaseConverter):
+    """A list of message ids: any segment but the words that name something else of a queue."""
+
+    regex = rf"(?!(?:{'|'.join(WORDS_AFTER_QUEUE)})(?:/|\Z))[^/]+"
+
+
+def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, authenticator: Authenticator) -> Flask:
+    """Return the application of one front-end process; opens no socket and reads no file."""
+    app = Flask("api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters["ids"] = IdsConverter
+    front = FrontEnd(settings, node_client, clock, authenticator=authenticator)
+    for route in ROUTES:
+        app.add_url_rule(route.path, route.name, partial(_serve, front, route), methods=[route.method])
+    app.add_url_rule(HEARTBEAT.path, HEARTBEAT.name, partial(_serve, front, HEARTBEAT), methods=_ALL_METHODS)
+    app.register_error_handler(FailureError, _refuse)
+    app.register_error_handler(AuthError, _refuse_credential)
+    app.register_error_handler(HTTPException, _refuse_path)
+    app.register_error_handler(Exception, _apologize)
+    app.wsgi_app = Frame(app.wsgi_app, clock)  # type: ignore[method-assign]
+    return app
+
+
+def _serve(front: FrontEnd, route: Route, **arguments: str) -> Response:
+    note().route = route.name
+    return route.view(front, **arguments)
+
+
+def _refuse(error: FailureError) -> Response:
+    note().code = error.failure.code
+    return failure_answer(error.failure)
+
+
+def _refuse_credential(error: AuthError) -> Response:
+    note().code = error.code
+    is_rate = error.code is AuthCode.LINK_RATE_EXCEEDED
+    answer = ErrorAnswer(error_msg={error.field: error.text}, code=error.code, retry=error.retry)
+    waits = error.retry is Retry.LATER
+    return refusal_answer(429 if is_rate else 401, answer, retry_after_ms=error.retry_after_ms if waits else None)
+
+
+def _refuse_path(error: HTTPException) -> Response:
+    """Answer what Flask itself refuses, in our shape and with its headers such as ``Allow``."""
+    code, field = _CODE_OF_STATUS.get(error.code or 500, (Code.INVALID_REQUEST, "request"))
+    response = _refuse(FailureError(Failure(code, field, error.description or error.name)))
+    for name, value in error.get_headers(request.environ):
+        if name.lower() == "allow":
+            response.headers[name] = value
+    return response
+
+
+def _apologize(error: Exception) -> Response:
+    """Answer a defect of ours: the log has the traceback under the request's id, the client the id."""
+    _log.error("request_crashed", request_id=note().request_id, exc_info=error)
+    return _refuse(FailureError(Failure(Code.INTERNAL, "internal", f"request {note().request_id}")))

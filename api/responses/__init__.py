@@ -1,0 +1,1 @@
+"""Results and failures -> statuses, headers and JSON."""

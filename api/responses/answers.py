@@ -1,0 +1,69 @@
+"""Values -> Flask responses: the only place where a body, a status and headers meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from flask import Response
+
+from api.responses.shapes import ErrorAnswer, Ok
+from api.responses.statuses import RETRY_AFTER_S_DEFAULT, status_of
+from common.protocol.failures import Code, Failure, Retry
+
+JSON: Final = "application/json"
+ENCODER: Final = msgspec.json.Encoder()
+ACCESS_DENIED_TEXT: Final = "Access was denied to this resource."
+"""Contains the words that v1's clients look for."""
+
+_OK: Final = ENCODER.encode(Ok())
+
+
+def json_answer(answer: msgspec.Struct, status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(ENCODER.encode(answer), status, content_type=JSON)
+
+
+def done_answer() -> Response:
+    """Return the answer that says nothing but ``ok``."""
+    return Response(_OK, 200, content_type=JSON)
+
+
+def bytes_answer(body: bytes, content_type: str) -> Response:
+    """Return bytes that are ready."""
+    return Response(body, 200, content_type=content_type)
+
+
+def stream_answer(chunks: Iterable[bytes], content_type: str) -> Response:
+    """Return an answer that is sent as it is made."""
+    return Response(chunks, 200, content_type=content_type)
+
+
+def failure_answer(failure: Failure) -> Response:
+    """Return a refusal under its status, with ``Retry-After`` where waiting helps."""
+    response = json_answer(error_of(failure), status_of(failure.code))
+    if failure.retry in {Retry.LATER, Retry.UNKNOWN_OUTCOME} and failure.code is not Code.INTERNAL:
+        response.headers["Retry-After"] = str(retry_after_s(failure.retry_after_ms))
+    return response
+
+
+def refusal_answer(status: int, error: ErrorAnswer, *, retry_after_ms: int | None = None) -> Response:
+    """Return a refusal that has no ``Failure``, such as one of authentication."""
+    response = json_answer(error, status)
+    if retry_after_ms is not None:
+        response.headers["Retry-After"] = str(retry_after_s(retry_after_ms))
+    return response
+
+
+def error_of(failure: Failure) -> ErrorAnswer:
+    """Return a failure's body."""
+    text = failure.text
+    if failure.code is Code.ACCESS_DENIED and "Access was denied" not in text:
+        text = ACCESS_DENIED_TEXT
+    return ErrorAnswer(error_msg={failure.field: text, **failure.more}, code=failure.code, retry=failure.retry)
+
+
+def retry_after_s(retry_after_ms: int) -> int:
+    """Return whole seconds for ``Retry-After``, rounded up, at least one."""
+    return -(-retry_after_ms // 1000) or RETRY_AFTER_S_DEFAULT

@@ -1,0 +1,1 @@
+"""One function per call: request -> validated operation -> node -> answer."""

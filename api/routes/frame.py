@@ -1,0 +1,85 @@
+"""What surrounds every request, whatever answers it: its path's one form, its id, its headers, its log line.
+
+A WSGI wrapper rather than hooks of the application, so that it costs little and holds for refusals, too.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from api.routes.front import NOTE_KEY, Note
+from common.clock import Clock
+from common.limits import REQUEST_ID_CHARS_MAX
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Write = Callable[[bytes], object]
+
+HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""Answers are data: never sniffed, kept by caches, shown as pages or framed."""
+
+_REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Frame:
+    """Wraps the application."""
+
+    def __init__(self, application: WSGIApplication, clock: Clock) -> None:
+        self._application = application
+        self._clock = clock
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request; its line is logged when the answer's head is ready."""
+        begun_s = self._clock.monotonic_s()
+        path = environ["PATH_INFO"]
+        if path.endswith("/") or "//" in path:
+            environ["PATH_INFO"] = one_form(path)
+        note = environ[NOTE_KEY] = Note(request_id(environ.get("HTTP_X_REQUEST_ID", "")))
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
+            headers += HEADERS
+            headers.append(("X-Request-Id", note.request_id))
+            elapsed_s = self._clock.monotonic_s() - begun_s
+            _log_request(environ, note, int(status[:3]), elapsed_s)
+            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+        return self._application(environ, start)
+
+
+def one_form(path: str) -> str:
+    """Return a path without empty segments: trailing and doubled slashes mean nothing, as in v1."""
+    return "/" + "/".join(segment for segment in path.split("/") if segment)
+
+
+def request_id(sent: str) -> str:
+    """Return the client's id for the request where it is harmless, a new one otherwise."""
+    return sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
+def _log_request(environ: WSGIEnvironment, note: Note, status: int, elapsed_s: float) -> None:
+    _log.info(
+        "request",
+        request_id=note.request_id,
+        method=environ["REQUEST_METHOD"],
+        route=note.route,
+        application=note.application,
+        queue=note.queue,
+        status=status,
+        code=note.code,
+        ms=round(elapsed_s * 1000, 2),
+    )

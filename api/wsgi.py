@@ -1,0 +1,38 @@
+"""What gunicorn loads: the application of one worker process, from the file that ``QUEUEY_CONFIG`` names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from api.app import create_app
+from api.auth.build import HttpsFetchers, build_authenticator
+from api.node_client import NodeClient
+from common.clock import SYSTEM_CLOCK
+from common.logs import configure_logs
+from common.settings import config_file, load_settings, run_dir
+
+
+def build() -> Flask:
+    """Return the application; its sockets are made by the first request, after the fork.
+
+    Raises:
+        BadSettingsError: the configuration can't be used.
+        IdentityFilesError: files that it names can't be used.
+    """
+    configure_logs("api")
+    file = config_file()
+    settings = load_settings(file)
+    authenticator = build_authenticator(
+        settings.applications,
+        directory=file.parent,
+        run_directory=run_dir(file),
+        fetchers=HttpsFetchers(SYSTEM_CLOCK),
+        processes=settings.api.workers,
+    )
+    client = NodeClient(settings.seeds, clock=SYSTEM_CLOCK)
+    return create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator)
+
+
+app: Final = build()
