@@ -1,15 +1,31 @@
-"""The logs of all partitions, as delivery and the log's own operations see them."""
+"""The logs of all partitions, as delivery and dispatch see them."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
 from common.clock import Clock
+from common.guarantees import LogKind
 from common.identifiers import MessageId, QueueId
 from common.protocol.operations import Stored
+from storage_node.log.appending import Appends
+from storage_node.log.bounds import BoundsTaker, log_of, read_last
+from storage_node.log.clockcheck import ClockCheck, HostClocks
+from storage_node.log.edits import Edits
+from storage_node.log.fenced import write_fenced
+from storage_node.log.housekeeping import erase
+from storage_node.log.ids import Stamper
+from storage_node.log.listings import Listings
+from storage_node.log.plain import write_plain
+from storage_node.log.publishing import Publishing
+from storage_node.log.reader import Reader
+from storage_node.log.rescans import Watches
+from storage_node.log.tools import Tools
 from storage_node.log.values import Draft, Listed, Listing
 from storage_node.log.waiters import Watch
+from storage_node.log.writer import Writers
 from storage_node.queues import Queues
 from storage_node.store.interface import Lane, QueueRow, Store
 
@@ -21,19 +37,65 @@ class Logs:
     ``storage_node.store.errors``; a cancelled call leaves a write under way to its own end.
     """
 
-    def __init__(self, store: Store, queues: Queues, *, clock: Clock, rng: random.Random) -> None:
-        raise NotImplementedError
+    def __init__(
+        self,
+        store: Store,
+        queues: Queues,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        host_clocks: HostClocks | None = None,
+    ) -> None:
+        self._clock_check = ClockCheck(clock, host_clocks)
+        tools = Tools(store, queues, clock=clock, stamper=Stamper(clock, rng), clock_check=self._clock_check)
+        self._tools = tools
+        self._writers = Writers(tools, {LogKind.FENCED: write_fenced, LogKind.PLAIN: write_plain})
+        self._bounds = BoundsTaker(tools, self._writers)
+        self._listings = Listings(tools, self._writers, self._bounds)
+        self._appends = Appends(tools, self._writers)
+        self._watches = Watches(tools, self._listings)
+        self._background: list[asyncio.Task[None]] = []
+        self.publishing = Publishing(self._appends, queues, clock=clock, rng=rng)
+        self.reader = Reader(self._listings, self._bounds, self._watches, clock=clock)
+        self.edits = Edits(tools, self._writers)
+
+    # life
+
+    def start(self) -> None:
+        """Begin what runs in the background: measuring the clock, erasing what is given up."""
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self._clock_check.run()),
+            loop.create_task(erase(self._tools.store, self._tools.clock)),
+        ]
+
+    def drain(self) -> None:
+        """End all waiting, now and from now on."""
+        self._tools.waiters.drain()
+
+    async def close(self) -> None:
+        """Finish the writes under way, end everything else."""
+        self.drain()
+        await self._writers.close()
+        await self._watches.close()
+        for task in self._background:
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+
+    # what delivery uses
 
     async def append(
         self, queue: QueueRow, partition: int, drafts: Sequence[Draft], *, deadline_s: float
     ) -> list[Stored]:
         """Append by the rules of the queue's log and guarantee; one result per draft, in order.
 
-        ``deadline_s``: monotonic seconds of the node's clock.  A result without ``failure`` is durable and acknowledged.  Failures are values here: ``OUTCOME_UNKNOWN``,
-        ``STORE_UNAVAILABLE``, ``STORE_FULL``, ``OVERLOADED``, ``CLOCK_UNSURE``, ``IDEMPOTENCY_CONFLICT``.  A draft
-        with a ``key`` that is stored already answers with the id (and partition) it has.
+        ``deadline_s``: monotonic seconds of the node's clock.  A result without ``failure`` is durable and
+        acknowledged.  Failures are values here: ``OUTCOME_UNKNOWN``, ``STORE_UNAVAILABLE``, ``STORE_FULL``,
+        ``OVERLOADED``, ``CLOCK_UNSURE``, ``IDEMPOTENCY_CONFLICT``.  A draft with a ``key`` that is stored already
+        answers with the id (and partition) it has.
         """
-        raise NotImplementedError
+        return await self._appends.many(queue, partition, drafts, deadline_s=deadline_s)
 
     async def listing(
         self,
@@ -49,29 +111,36 @@ class Logs:
         A lane that ``low_by_lane`` does not name is not read.  For a fenced log the delayed lane's fence is moved
         forward before it is listed, so what was listed stays complete.
         """
-        raise NotImplementedError
+        return await self._listings.walk(queue, partition, low_by_lane=low_by_lane, limit=limit, bodies=bodies)
 
     async def fetch(self, queue: QueueRow, partition: int, ids: Sequence[MessageId]) -> list[Listed]:
         """Return the live messages of these ids, with bodies, from both lanes, ascending."""
-        raise NotImplementedError
+        return await self.edits.fetch(queue, partition, ids)
 
     async def ends(self, queue: QueueRow) -> dict[int, MessageId]:
-        """Return ``last`` of the live lane of each partition of a fenced log (``LOWEST`` where nothing was stored)."""
-        raise NotImplementedError
+        """Return ``last`` of the live lane of each partition of a fenced log; ``LOWEST`` where nothing was stored."""
+        return {
+            partition: await read_last(self._tools, log_of(queue, partition, Lane.LIVE))
+            for partition in range(1, queue.partitions + 1)
+        }
 
     async def count(
         self, queue: QueueRow, partition: int, *, low_by_lane: Mapping[Lane, MessageId], limit: int
     ) -> int:
         """Count live messages with ``id >= low`` per lane, due ones and those not yet due, up to ``limit``."""
-        raise NotImplementedError
+        return await self._listings.count(queue, partition, low_by_lane=low_by_lane, limit=limit)
+
+    async def count_all(self, queue: QueueRow) -> int:
+        """Count all messages of a queue."""
+        return await self._listings.count_all(queue)
 
     def watch(self, queue: QueueRow, partitions: Sequence[int]) -> Watch:
         """Watch partitions for messages that become readable; use as ``with logs.watch(...) as watch``.
 
         Open it *before* the listing that finds nothing, so that nothing falls between.
         """
-        raise NotImplementedError
+        return self._watches.watch(queue, partitions)
 
     def wake(self, queue_id: QueueId, partition: int) -> None:
         """Wake whoever watches this partition (delivery calls it when something becomes claimable again)."""
-        raise NotImplementedError
+        self._tools.waiters.wake(queue_id, partition)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from common.identifiers import QueueId
@@ -74,6 +74,8 @@ class Waiters:
 
     def __init__(self) -> None:
         self._by_queue: dict[QueueId, dict[Watch, None]] = {}
+        self.on_delayed: Callable[[QueueId], None] = _nobody
+        """Called when a delayed message was stored: its due time may be the next one."""
         self.draining = False
 
     def watch(self, queue_id: QueueId, partitions: Iterable[int]) -> Watch:
@@ -92,6 +94,10 @@ class Waiters:
             if not watches:
                 del self._by_queue[watch.queue_id]
 
+    def partitions_of(self, queue_id: QueueId) -> set[int]:
+        """Return the partitions of this queue that somebody watches."""
+        return {partition for watch in self._by_queue.get(queue_id, ()) for partition in watch.partitions}
+
     def wake(self, queue_id: QueueId, partition: int) -> None:
         """Wake the watches of this partition."""
         for watch in self._by_queue.get(queue_id, ()):
@@ -104,3 +110,7 @@ class Waiters:
         for watches in self._by_queue.values():
             for watch in watches:
                 watch.end()
+
+
+def _nobody(_queue_id: QueueId) -> None:
+    """Nobody looks after due times."""

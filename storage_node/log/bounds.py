@@ -1,0 +1,115 @@
+"""Up to where a log is complete: taken before the read that it speaks of (DESIGN, sections 3 and 4)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from common.guarantees import LogKind
+from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
+from common.limits import LATE_WINDOW_MS
+from storage_node.log.tools import Tools
+from storage_node.log.writer import Writers
+from storage_node.store.interface import Lane, LogAddress, QueueRow
+
+WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS
+FENCE_AGE_S_MAX: Final = 1.0
+"""Seconds for which a fence is not read again: ``complete_until`` may lag by it, it never leads."""
+
+
+class Bounds(NamedTuple):
+    """What holds for one partition when a listing begins."""
+
+    began_ticks: int
+    high: dict[Lane, MessageId]
+    """Per lane: nothing above is listed; below it none of this node's own appends is undecided."""
+    sure: dict[Lane, MessageId]
+    """Per lane: nothing can come to be acknowledged at or below it that is not there now.  Never above ``high``."""
+
+    @property
+    def complete(self) -> MessageId:
+        """Return the bound of both lanes together."""
+        return min(self.sure.values())
+
+
+def log_of(queue: QueueRow, partition: int, lane: Lane) -> LogAddress:
+    """Return the address of one lane of one partition."""
+    return LogAddress(queue.queue_id, partition, lane, queue.lifetime)
+
+
+class BoundsTaker:
+    """Takes the bounds by the rule of the log and the store."""
+
+    def __init__(self, tools: Tools, writers: Writers) -> None:
+        self._tools = tools
+        self._writers = writers
+
+    async def take(self, queue: QueueRow, partition: int) -> Bounds:
+        """Take the bounds of one partition.  Asks the store only for a fence that is shared with other nodes."""
+        live = log_of(queue, partition, Lane.LIVE)
+        delayed = live._replace(lane=Lane.DELAYED)
+        stamper = self._tools.stamper
+        now = self._tools.clock.now_ticks()
+        mark = stamper.mark()
+        high = {
+            Lane.LIVE: self._below_undecided(live, last_id_at(max(stamper.highest, now))),
+            Lane.DELAYED: self._below_undecided(delayed, last_id_at(now)),
+        }
+        if not self._tools.several_nodes:
+            sure = {Lane.LIVE: last_id_at(mark), Lane.DELAYED: last_id_at(min(mark, now))}
+        elif queue.log is LogKind.PLAIN:
+            sure = dict.fromkeys(high, self._window(now))
+        else:
+            sure = await self._fences(live, delayed, high)
+        return Bounds(now, high, {lane: min(sure[lane], high[lane]) for lane in high})
+
+    def _below_undecided(self, log: LogAddress, high: MessageId) -> MessageId:
+        undecided = self._writers.undecided(log)
+        return high if undecided is None else min(high, id_before(undecided))
+
+    def _window(self, now: int) -> MessageId:
+        """Plain: what is older than D is decided, as long as this node's clock is known to be good."""
+        return last_id_at(now - WINDOW_TICKS) if self._tools.clock_check.sure() else LOWEST
+
+    async def _fences(
+        self, live: LogAddress, delayed: LogAddress, high: dict[Lane, MessageId]
+    ) -> dict[Lane, MessageId]:
+        """Fenced: ``last`` of the live lane, known before; of the delayed lane, where it has buckets, the horizon."""
+        last = await self.last(live)
+        high[Lane.LIVE] = max(high[Lane.LIVE], last) if self._writers.undecided(live) is None else high[Lane.LIVE]
+        return {Lane.LIVE: last, Lane.DELAYED: await self._horizon(delayed, high[Lane.DELAYED])}
+
+    async def last(self, live: LogAddress) -> MessageId:
+        """Return ``last`` of a fenced live lane as this node knows it, at most a second late."""
+        tools = self._tools
+        warm = tools.warm.of(live)
+        began_s = tools.clock.monotonic_s()
+        if began_s - warm.fence_read_s >= FENCE_AGE_S_MAX:
+            warm.last = max(warm.last, await read_last(tools, live))
+            warm.fence_read_s = began_s
+        return warm.last
+
+    async def _horizon(self, delayed: LogAddress, now_id: MessageId) -> MessageId:
+        """Move the horizon of the delayed lane up to now, at most once a second; return where it is."""
+        tools = self._tools
+        warm = tools.warm.of(delayed)
+        began_s = tools.clock.monotonic_s()
+        if began_s - warm.fence_read_s < FENCE_AGE_S_MAX:
+            return warm.last
+        index = await tools.buckets.index(delayed, fresh=True)
+        due = [bucket for bucket in index if first_id_at(bucket) <= now_id]
+        lasts = [await tools.store.raise_last(delayed, bucket, last=now_id) for bucket in due[-2:]]
+        warm.last = min((fence.last for fence in lasts if fence is not None), default=now_id)
+        warm.fence_read_s = began_s
+        return warm.last
+
+
+async def read_last(tools: Tools, live: LogAddress) -> MessageId:
+    """Read ``last`` of a fenced live lane from the store, wherever it is written now."""
+    if not tools.buckets.cut:
+        fence = await tools.store.read_fence(live, 0)
+        return LOWEST if fence is None else fence.last
+    for bucket in reversed(await tools.buckets.index(live, fresh=True)):
+        fence = await tools.store.read_fence(live, bucket)
+        if fence is not None:
+            return fence.last
+    return LOWEST

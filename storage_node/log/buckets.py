@@ -1,0 +1,168 @@
+"""Where in a log a message is, or goes.
+
+*Plain* logs and every delayed lane lie on a fixed grid of time that all nodes compute from the id; a live lane that
+outgrows its bucket announces a further one, to begin so much later that no node can still miss it.  *Fenced* live
+lanes are written in one bucket until it is closed by the same condition that guards the appends; the first is 0.
+A store without buckets has bucket 0 and none of this.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final, NamedTuple
+
+from common.clock import Clock
+from common.guarantees import LogKind
+from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
+from common.limits import BUCKET_BYTES_MAX, BUCKET_MESSAGES_MAX, BUCKET_SPAN_MS, LATE_WINDOW_MS
+from storage_node.log.warm import Recent, WarmLog
+from storage_node.store.interface import Fence, Lane, LogAddress, Store
+
+SPAN_TICKS: Final = BUCKET_SPAN_MS * TICKS_PER_MS
+INDEX_AGE_S_MAX: Final = LATE_WINDOW_MS / 2 / 1000
+ANNOUNCED_AHEAD_TICKS: Final = 2 * LATE_WINDOW_MS * TICKS_PER_MS
+ONLY: Final = (0,)
+
+
+class Span(NamedTuple):
+    """The part of one bucket that a range of ids touches; rows outside are not its own."""
+
+    bucket: int
+    low: MessageId
+    high: MessageId
+
+
+class Buckets:
+    """The buckets of all logs, with what is remembered of them."""
+
+    def __init__(self, store: Store, *, clock: Clock, warm: Recent[LogAddress, WarmLog]) -> None:
+        self._store = store
+        self._clock = clock
+        self._warm = warm
+        self.cut: Final = store.capabilities.buckets
+
+    # reading
+
+    async def index(self, log: LogAddress, *, fresh: bool) -> tuple[int, ...]:
+        """Return the beginnings of the log's buckets, ascending; unless ``fresh``, as read in the last D/2."""
+        if not self.cut:
+            return ONLY
+        warm = self._warm.of(log)
+        began_s = self._clock.monotonic_s()
+        if fresh or began_s - warm.index_read_s >= INDEX_AGE_S_MAX:
+            rows = await self._store.list_buckets(log)
+            warm.index = tuple([row.bucket for row in rows])
+            warm.index_read_s = began_s
+            warm.opened.clear()
+        return warm.index
+
+    async def spans(
+        self, log: LogAddress, *, low: MessageId, high: MessageId, fresh: bool, descending: bool = False
+    ) -> list[Span]:
+        """Return the buckets that the range touches, in the order of the walk."""
+        if not self.cut:
+            return [Span(0, low, high)] if low <= high else []
+        found = spans_of(await self.index(log, fresh=fresh), low, high)
+        return found[::-1] if descending else found
+
+    async def of_id(self, log: LogAddress, message_id: MessageId) -> int | None:
+        """Return the bucket that this id belongs to, ``None`` where the log has none that early."""
+        index = await self.index(log, fresh=True)
+        place = bisect_right(index, ticks_of(message_id))
+        return index[place - 1] if place else None
+
+    # writing on the grid
+
+    async def for_append(self, log: LogAddress, ticks: int) -> int:
+        """Return the bucket of a plain or delayed append, in the index; it rests on an index less than D/2 old."""
+        if not self.cut:
+            return 0
+        index = await self.index(log, fresh=False)
+        place = bisect_right(index, ticks)
+        bucket = max(ticks - ticks % SPAN_TICKS, index[place - 1] if place else 0)
+        if bucket not in index:
+            await self.open(log, bucket, last=LOWEST)
+        return bucket
+
+    async def open(self, log: LogAddress, bucket: int, *, last: MessageId) -> None:
+        """Put a bucket into the index, before its first append."""
+        await self._store.open_bucket(log, bucket, last=last, now_ticks=self._clock.now_ticks())
+        warm = self._warm.of(log)
+        if bucket not in warm.index:
+            warm.index = tuple(sorted({*warm.index, bucket}))
+
+    def index_is_fresh(self, log: LogAddress) -> bool:
+        """Is the index that the last append rested on still less than D/2 old?"""
+        return not self.cut or self._clock.monotonic_s() - self._warm.of(log).index_read_s < INDEX_AGE_S_MAX
+
+    async def written_plain(self, log: LogAddress, bucket: int, *, messages: int, size_bytes: int) -> None:
+        """Count what went into a bucket; announce the next one when it is full."""
+        if log.lane is Lane.LIVE and self._is_full(log, bucket, messages, size_bytes):
+            self._start(log, None)
+            await self.open(log, self._clock.now_ticks() + ANNOUNCED_AHEAD_TICKS, last=LOWEST)
+
+    # writing behind a fence
+
+    async def current(self, log: LogAddress) -> int:
+        """Return the bucket that a fenced live lane is written in, as far as this node knows."""
+        if not self.cut:
+            return 0
+        warm = self._warm.of(log)
+        if warm.bucket is None:
+            index = await self.index(log, fresh=False)
+            self._start(log, index[-1] if index else 0)
+        return warm.bucket or 0
+
+    async def make_current(self, log: LogAddress, bucket: int) -> None:
+        """Make the bucket that an append found missing, empty, beginning at its own name."""
+        await self.open(log, bucket, last=id_before(first_id_at(bucket)))
+
+    def follow(self, log: LogAddress, bucket: int) -> None:
+        """Go on in the successor that a closed bucket names."""
+        self._start(log, bucket)
+
+    async def written_fenced(
+        self, log: LogAddress, bucket: int, *, last: MessageId, messages: int, size_bytes: int
+    ) -> None:
+        """Count what went into a bucket; close it when it is full or old."""
+        if not self.cut:
+            return
+        old = bool(bucket) and ticks_of(last) - bucket >= SPAN_TICKS
+        if self._is_full(log, bucket, messages, size_bytes) or old:
+            fence = await self._store.close_bucket(log, bucket, last=last, next_bucket=ticks_of(last) + 1)
+            self._follow_fence(log, fence)
+
+    def _follow_fence(self, log: LogAddress, fence: Fence) -> None:
+        if fence.closed and fence.next is not None:
+            self._start(log, fence.next)
+
+    def _start(self, log: LogAddress, bucket: int | None) -> None:
+        warm = self._warm.of(log)
+        warm.bucket = bucket
+        warm.messages = warm.bytes = 0
+
+    def _is_full(self, log: LogAddress, bucket: int, messages: int, size_bytes: int) -> bool:
+        if not self.cut:
+            return False
+        warm = self._warm.of(log)
+        if warm.bucket != bucket:
+            self._start(log, bucket)
+        warm.messages += messages
+        warm.bytes += size_bytes
+        return warm.messages >= BUCKET_MESSAGES_MAX or warm.bytes >= BUCKET_BYTES_MAX
+
+
+def spans_of(index: tuple[int, ...], low: MessageId, high: MessageId) -> list[Span]:
+    """Cut a range of ids at the beginnings of buckets; ids before the first bucket are in none."""
+    spans: list[Span] = []
+    for place, bucket in enumerate(index):
+        begin = max(low, first_id_at(bucket))
+        end = high if place + 1 == len(index) else min(high, last_id_at(index[place + 1] - 1))
+        if begin <= end:
+            spans.append(Span(bucket, begin, end))
+    return spans
+
+
+def is_on_grid(kind: LogKind, lane: Lane) -> bool:
+    """Do all nodes compute this lane's buckets from the id alone?"""
+    return kind is LogKind.PLAIN or lane is Lane.DELAYED

@@ -1,0 +1,142 @@
+"""A round of a plain log: unconditional, and it counts only if it was seen complete in time (DESIGN, section 3)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from common.guarantees import Guarantee
+from common.identifiers import TICKS_PER_MS, MessageId, make_id, ticks_of
+from common.limits import LATE_WINDOW_MS
+from common.protocol.failures import Failure, FailureError
+from storage_node.log.outcomes import CLOCK_UNSURE, OUTCOME_UNKNOWN, STORE_UNAVAILABLE, failure_of
+from storage_node.log.pending import Entry, latest_deadline_s
+from storage_node.log.writer import Backoff, Writer
+from storage_node.store.errors import StoreError, StoreUnknownError
+from storage_node.store.interface import Applied, KeyPresent, Lane, LogKey
+
+HALF_WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS // 2
+
+
+class _PlainRound:
+    """The state of one round; an attempt that is late or unknown is made again under new ids, if it may be."""
+
+    def __init__(self, writer: Writer, entries: list[Entry]) -> None:
+        self.writer = writer
+        self.tools = writer.tools
+        self.entries = entries
+        self.attempted = False
+        self.backoff = Backoff(writer.tools.clock)
+
+    async def run(self) -> None:
+        while self._within_deadline():
+            try:
+                if not self.tools.clock_check.sure():
+                    raise FailureError(CLOCK_UNSURE)
+                await self._attempt()
+            except FailureError as error:
+                self._fail(OUTCOME_UNKNOWN if self.attempted else error.failure)
+            except StoreUnknownError:
+                await self._again()
+            except StoreError as error:
+                self._fail(OUTCOME_UNKNOWN if self.attempted else failure_of(error))
+            else:
+                if self.entries:
+                    await self._again()
+
+    def _within_deadline(self) -> bool:
+        now_s = self.tools.clock.monotonic_s()
+        for entry in self.entries:
+            if entry.pending.deadline_s <= now_s:
+                entry.fail(OUTCOME_UNKNOWN if self.attempted else STORE_UNAVAILABLE)
+        self.entries = [entry for entry in self.entries if entry.pending.deadline_s > now_s]
+        return bool(self.entries)
+
+    async def _attempt(self) -> None:
+        """Send all of it once; what is not acknowledged stays in ``entries``."""
+        queues, row = self.tools.queues, self.entries[0].pending.row
+        if not await queues.stands(row):
+            raise FailureError(OUTCOME_UNKNOWN)
+        self._stamp()
+        parts: dict[tuple[int, bool], list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            bucket = await self.tools.buckets.for_append(self.writer.log, ticks_of(entry.message_id))
+            if entry.bucket is not None:
+                bucket = entry.bucket
+            parts[bucket, entry.key is not None].append(entry)
+        for (bucket, keyed), part in parts.items():
+            await self._send(bucket, part, keyed=keyed)
+
+    def _stamp(self) -> None:
+        stamper = self.tools.stamper
+        delayed = self.writer.log.lane is Lane.DELAYED
+        first = stamper.stamp(len(self.entries))
+        for number, entry in enumerate(self.entries, first):
+            low = stamper.delayed_low() if delayed else stamper.live_low
+            entry.message_id = make_id(number + entry.delay_ticks, low)
+        self.entries.sort(key=lambda entry: entry.message_id)
+        self.writer.note_attempt(self.entries[0].message_id, keep=self.attempted)
+
+    async def _send(self, bucket: int, part: list[Entry], *, keyed: bool) -> None:
+        store, log = self.tools.store, self.writer.log
+        messages = [entry.message() for entry in part]
+        consistency = part[0].pending.row.consistency
+        self.attempted = True
+        if not keyed:
+            await store.append_plain(log, bucket, messages, consistency=consistency)
+            self._acknowledge(part)
+        else:
+            keys = [LogKey(entry.key, entry.message_id) for entry in part if entry.key is not None]
+            answer = await store.append_fenced(
+                log, bucket, messages, keys=keys, fenced=False, consistency=consistency, advance=False
+            )
+            if isinstance(answer, Applied):
+                self._acknowledge(part)
+            elif isinstance(answer, KeyPresent):
+                self._present(part, answer.keys)
+        size_bytes = sum([entry.size_bytes for entry in part])
+        await self.tools.buckets.written_plain(log, bucket, messages=len(part), size_bytes=size_bytes)
+
+    def _acknowledge(self, part: list[Entry]) -> None:
+        """What is complete in time counts; so must be what it rests on."""
+        now = self.tools.clock.now_ticks()
+        row = part[0].pending.row
+        rests = (
+            self.tools.queues.is_fresh(row)
+            and self.tools.buckets.index_is_fresh(self.writer.log)
+            and self.tools.clock_check.sure()
+        )
+        for entry in part:
+            if rests and now - ticks_of(entry.message_id) <= HALF_WINDOW_TICKS:
+                entry.store(self.writer.log.partition, entry.message_id)
+                self.entries.remove(entry)
+        self.writer.wake()
+
+    def _present(self, part: list[Entry], keys: dict[bytes, MessageId]) -> None:
+        for entry in part:
+            stored = keys.get(entry.key) if entry.key is not None else None
+            if stored is not None:
+                entry.store(self.writer.log.partition, stored)
+                self.entries.remove(entry)
+
+    async def _again(self) -> None:
+        """Late or unknown: once more under new ids where a second copy is allowed, else say so."""
+        if self.entries[0].pending.row.guarantee is Guarantee.AT_MOST_ONCE or not await self.backoff.pause(
+            latest_deadline_s(self.entries)
+        ):
+            self._fail(OUTCOME_UNKNOWN)
+
+    def _fail(self, failure: Failure) -> None:
+        entries, self.entries = self.entries, []
+        for entry in entries:
+            entry.fail(failure)
+
+
+async def write_plain(writer: Writer, entries: list[Entry]) -> None:
+    """Append these entries; every one of them is settled when this returns or raises."""
+    state = _PlainRound(writer, entries)
+    try:
+        await state.run()
+    finally:
+        for entry in state.entries:
+            entry.fail(OUTCOME_UNKNOWN)
