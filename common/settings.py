@@ -45,7 +45,7 @@ _PATHS: Final = (
     "applications.*.oidc.*.jwks_file",
 )
 _ADDRESSES: Final = ("api.bind", "api.nodes.*", "storage_node.bind")
-_LINK_ID: Final = re.compile(rf"[A-Za-z0-9_\-.]{{1,{LINK_ID_CHARS_MAX}}}")
+_LINK_ID: Final = re.compile(rf"[A-Za-z0-9_\-]{{1,{LINK_ID_CHARS_MAX}}}")
 
 
 class BadSettingsError(Exception):
@@ -161,7 +161,7 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         if self.guarantee is Guarantee.EXACTLY_ONCE and self.log is LogKind.PLAIN:
             found.append(("log", "exactly_once needs a fenced log"))
         names = [name for name in self.link_secrets if not _LINK_ID.fullmatch(name)]
-        found += [(f"link_secrets.{name}", "is no name of letters, digits and _ - .") for name in names]
+        found += [(f"link_secrets.{name}", "is no name of letters, digits, _ and -") for name in names]
         files = {f"link_secrets.{name}": file for name, file in self.link_secrets.items()}
         found += [(key, f"{file} can't be read") for key, file in files.items() if not _is_readable(file)]
         return tuple(found)
