@@ -130,8 +130,8 @@ def parse_redrive(fields: Mapping[str, object]) -> int | None:
 
 
 def _position(value: object) -> Seeking:
-    if value in {"start", "end"}:
-        return Seeking(str(value))
+    if isinstance(value, str) and value in {"start", "end"}:
+        return Seeking(value)
     instant = parse_instant(value)
     return Seeking("at", instant if isinstance(instant, int) else ticks_of(instant))
 

@@ -33,7 +33,7 @@ def parse_revocation(fields: Mapping[str, object], now_ms: int) -> Revocation:
     link_id = problems.read("link_id", fields.get("link_id"), _LINK_ID)
     epoch = problems.read("epoch", fields.get("epoch"), _EPOCH)
     expires_s = problems.read("expires", fields.get("expires"), _EXPIRES)
-    if fields.get("link_id") in {None, ""} and fields.get("epoch") in {None, ""}:
+    if not fields.get("link_id") and fields.get("epoch") is None:
         problems.add("link_id", "Required, or epoch")
     problems.refuse_any()
     latest_ms = now_ms + LINK_LIFETIME_S_MAX * 1000
