@@ -11,7 +11,7 @@ from typing import Final
 
 from common.clock import Clock
 from common.limits import PUBLISH_DEADLINE_MS
-from common.protocol.failures import Code, refuse
+from common.protocol.failures import Code, Failure, FailureError
 from common.protocol.operations import NewMessage, Publish, Published, Stored
 from storage_node.log.appending import Appends
 from storage_node.log.values import Draft
@@ -35,7 +35,8 @@ class Publishing:
         """Store the messages.
 
         Raises:
-            FailureError: ``INVALID_PARAMETER``, a partition that the queue does not have; nothing is stored then.
+            FailureError: ``INVALID_REQUEST``, partitions that the queue does not have, each under
+                ``<index>.partition``; nothing is stored then.
         """
         messages = operation.messages
         queue = await self._wide_enough(messages, queue)
@@ -74,9 +75,14 @@ class Publishing:
         if highest <= queue.partitions:
             return queue
         queue = await self._queues.find(queue.application, queue.name, fresh=True)
-        if highest > queue.partitions:
-            text = f"{highest} is greater than maximum value {queue.partitions}"
-            raise refuse(Code.INVALID_PARAMETER, "partition", text)
+        wrong = {
+            f"{index}.partition": f"{message.partition} is greater than maximum value {queue.partitions}"
+            for index, message in enumerate(messages)
+            if (message.partition or 1) > queue.partitions
+        }
+        if wrong:
+            (field, text), *others = wrong.items()
+            raise FailureError(Failure(Code.INVALID_REQUEST, field, text, more=dict(others)))
         return queue
 
     def _shared_partition(self, operation: Publish, queue: QueueRow) -> int:
