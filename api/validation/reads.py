@@ -23,7 +23,7 @@ from common.protocol.failures import Code, refuse
 
 _LIMIT: Final = int_between(1, READ_LIMIT_MAX)
 _WAIT: Final = ms_between(0, WAIT_MS_MAX)
-_PARTITIONS_CHARS_MAX: Final = 4 * PARTITIONS_MAX
+_PARTITIONS_CHARS_MAX: Final = 6 * PARTITIONS_MAX
 
 
 class Order(StrEnum):
@@ -79,16 +79,20 @@ def parse_reading(query: Mapping[str, object]) -> Reading:
 def parse_partitions(value: object) -> tuple[int, ...]:
     """Return the partitions of a comma-separated list (or a JSON list), each once, in the order asked for.
 
-    Numbers that the queue does not have are fine: there is nothing in them, as in v1.
+    Numbers that the queue does not have are fine: there is nothing in them, as in v1.  Those that no queue can have
+    are left out, unless nothing else is asked for.
 
     Raises:
-        BadValueError: an entry is no number.
+        BadValueError: an entry is no number, or none can be a partition.
     """
-    entries = value if isinstance(value, list) else str(value)[: _PARTITIONS_CHARS_MAX + 1].split(",")
-    numbers = [_partition(entry, value) for entry in entries if entry != ""]
-    if len(numbers) > PARTITIONS_MAX or len(str(value)) > _PARTITIONS_CHARS_MAX * 2:
+    if len(str(value)) > _PARTITIONS_CHARS_MAX:
         raise BadValueError(f"more than {PARTITIONS_MAX} partitions")
-    return tuple(dict.fromkeys(numbers))
+    entries = value if isinstance(value, list) else str(value).split(",")
+    numbers = [_partition(entry, value) for entry in entries if entry != ""]
+    possible = [number for number in numbers if 1 <= number <= PARTITIONS_MAX]
+    if numbers and not possible:
+        raise BadValueError(f"{numbers[0]} is not within 1 and {PARTITIONS_MAX}")
+    return tuple(dict.fromkeys(possible))
 
 
 def parse_cursor(value: object) -> bytes:
