@@ -58,8 +58,7 @@ class Errand(NamedTuple):
 class NodeClient:
     """Calls operations on whichever node serves them.
 
-    Belongs to one native thread of one process; any number of its greenlets may call at once.  After a fork it
-    begins anew in the child.
+    Belongs to one native thread of the process that made the first call; any number of greenlets may call at once.
     """
 
     def __init__(self, seeds: Sequence[str], *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -202,6 +201,8 @@ class NodeClient:
     def _start(self) -> None:
         if self._pid == os.getpid():
             return
+        if self._pid:
+            raise RuntimeError("the node client was used before a fork: its sockets belong to the parent")
         self._pid = os.getpid()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._request_ids = itertools.count(NO_REQUEST + 1)
@@ -245,7 +246,7 @@ class NodeClient:
                 return
 
     def _to_ask(self) -> list[str]:
-        """Return the usable nodes, the one asked last time first unless it failed."""
+        """Return the nodes that can be asked, members first."""
         addresses = dict.fromkeys([*(member.address for member in self._members), *(s.address for s in self._seeds)])
         return [address for address in addresses if self._connection(address).usable]
 
