@@ -51,9 +51,7 @@ class Publishing:
             results = await self._publish_all(operation, queue, shared, deadline_s)
         return Published(results=tuple(results), guarantee=queue.guarantee, partitions=queue.partitions)
 
-    async def _publish_all(
-        self, operation: Publish, queue: QueueRow, shared: int, deadline_s: float
-    ) -> Sequence[Stored]:
+    async def _publish_all(self, operation: Publish, queue: QueueRow, shared: int, deadline_s: float) -> list[Stored]:
         places: dict[int, list[int]] = defaultdict(list)
         for index, message in enumerate(operation.messages):
             places[_partition(message, queue, shared)].append(index)
