@@ -25,7 +25,7 @@ from api.auth.errors import AuthCode, AuthError
 from api.auth.issuers import Issuers
 from common.identity_settings import BrowserIdSettings, origin_or_none
 from common.limits import ASSERTION_CHARS_MAX
-from common.principals import BadPrincipalError, domain_of, parse_email
+from common.principals import BadPrincipalError, domain_of, parse_domain, parse_email
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class BrowserIdVerifier:
         self._check_certificate_times(certificate, now_ms)
         self._check_algorithms(certificate_token, assertion_token)
         email = _email(certificate)
-        issuer = certificate.iss.lower()
+        issuer = _issuer(certificate)
         issuer_key = self._issuers.key_for(domain_of(email), issuer, now_ms=now_ms)
         _check_signature(certificate_token, issuer_key, AuthCode.BROWSERID_BAD_CERTIFICATE_SIGNATURE)
         _check_signature(assertion_token, _user_key(certificate), AuthCode.BROWSERID_BAD_SIGNATURE)
@@ -170,6 +170,13 @@ def _email(certificate: _Certificate) -> str:
         return parse_email(certificate.principal.email)
     except BadPrincipalError:
         _refuse(AuthCode.BROWSERID_BAD_EMAIL, "the certificate names no plain e-mail address")
+
+
+def _issuer(certificate: _Certificate) -> str:
+    try:
+        return parse_domain(certificate.iss)
+    except BadPrincipalError:
+        _refuse(AuthCode.BROWSERID_WRONG_ISSUER, "the certificate's issuer is no domain")
 
 
 def _user_key(certificate: _Certificate) -> PublicKey:

@@ -49,16 +49,16 @@ def parse_authorization(header: str) -> tuple[Credential, ...]:
     """
     if len(header) > AUTHORIZATION_CHARS_MAX:
         raise _malformed(f"more than {AUTHORIZATION_CHARS_MAX} characters")
-    found: list[Credential] = []
+    found: list[tuple[Credential, list[str]]] = []
     for part in header.split(";"):
         credential = _credential_or_none(part)
         if credential is not None:
-            found.append(credential)
+            found.append((credential, []))
         elif found:
-            found[-1] = found[-1]._replace(tail=(*found[-1].tail, part))
+            found[-1][1].append(part)
         if len(found) > CREDENTIALS_MAX:
             raise _malformed(f"more than {CREDENTIALS_MAX} credentials")
-    return tuple(found)
+    return tuple(credential._replace(tail=tuple(tail)) for credential, tail in found)
 
 
 def _credential_or_none(part: str) -> Credential | None:

@@ -13,6 +13,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -71,14 +72,21 @@ class HttpsFetcher:
             raise FetchError(f"{host}: {type(error).__name__}") from None
 
     def _exchange(self, host: str, port: int, request: bytes, deadline_s: float) -> bytes:
-        address = self._address(host, port)
-        with (
-            socket.create_connection(address, timeout=self._left_s(host, deadline_s)) as plain,
-            self._tls.wrap_socket(plain, server_hostname=host) as secure,
-        ):
-            secure.settimeout(self._left_s(host, deadline_s))
-            secure.sendall(request)
-            return self._receive(host, secure, deadline_s)
+        with self._connect(host, port, deadline_s) as plain:
+            plain.settimeout(self._left_s(host, deadline_s))
+            with self._tls.wrap_socket(plain, server_hostname=host) as secure:
+                secure.settimeout(self._left_s(host, deadline_s))
+                secure.sendall(request)
+                return self._receive(host, secure, deadline_s)
+
+    def _connect(self, host: str, port: int, deadline_s: float) -> socket.socket:
+        """Try each address in turn; one that does not answer leaves time for the rest."""
+        addresses = self._addresses(host, port)
+        for tried, address in enumerate(addresses):
+            share_s = self._left_s(host, deadline_s) / (len(addresses) - tried)
+            with suppress(OSError):
+                return socket.create_connection(address, timeout=share_s)
+        raise FetchError(f"{host}: no address answers")
 
     def _receive(self, host: str, secure: ssl.SSLSocket, deadline_s: float) -> bytes:
         received = bytearray()
@@ -91,13 +99,13 @@ class HttpsFetcher:
             if len(received) > DOCUMENT_BYTES_MAX:
                 raise FetchError(f"{host}: more than {DOCUMENT_BYTES_MAX} bytes")
 
-    def _address(self, host: str, port: int) -> tuple[str, int]:
+    def _addresses(self, host: str, port: int) -> list[tuple[str, int]]:
         addresses = self._resolve(host, port)
         if not addresses:
             raise FetchError(f"{host}: no address")
         if not all(self._is_address_allowed(address) for address, _ in addresses):
             raise FetchError(f"{host}: an address that is not public")
-        return addresses[0]
+        return addresses
 
     def _left_s(self, host: str, deadline_s: float) -> float:
         left_s = deadline_s - self._clock.monotonic_s()

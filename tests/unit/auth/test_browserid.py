@@ -213,6 +213,15 @@ def test_an_unknown_issuer_is_refused() -> None:
     assert _refusal(backed_assertion("ann@unknown.org")) is AuthCode.BROWSERID_WRONG_ISSUER
 
 
+@pytest.mark.parametrize(
+    "name", ["mail.example.org:443", "localhost", "", "mail.example.org.", "ma\u0131l.example.org"]
+)
+def test_an_issuer_is_a_plain_domain(name: str) -> None:
+    """No port, no bare host, no look-alike: another text is another issuer, and none."""
+    text = f"{certificate(EMAIL, USER, ISSUER, issuer_name=name)}~{GOOD_ASSERTION}"
+    assert _refusal(text) is AuthCode.BROWSERID_WRONG_ISSUER
+
+
 def test_a_parent_domain_does_not_speak_for_its_sub_domains() -> None:
     """Domains are equal or not; no suffix counts."""
     issuers = issuers_of("example.org")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -114,6 +115,27 @@ def test_a_name_without_an_address_is_refused() -> None:
     fetcher = HttpsFetcher(clock=SYSTEM_CLOCK, is_address_allowed=lambda _: True, resolve=lambda _h, _p: [])
     with pytest.raises(FetchError, match="no address"):
         fetcher.fetch(URL)
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(tmp_path: Path) -> None:
+    """A host counts as long as one of its addresses does."""
+    dead = ("127.0.0.1", _closed_port())
+    with TlsServer(tmp_path, reply(b"{}")) as server:
+        fetcher = HttpsFetcher(
+            clock=SYSTEM_CLOCK,
+            is_address_allowed=lambda _: True,
+            resolve=lambda _host, _port: [dead, ("127.0.0.1", server.port)],
+            tls=server.authority,
+        )
+        assert fetcher.fetch(URL).status == 200
+    nowhere = HttpsFetcher(clock=SYSTEM_CLOCK, is_address_allowed=lambda _: True, resolve=lambda _host, _port: [dead])
+    with pytest.raises(FetchError, match="no address answers"):
+        nowhere.fetch(URL)
 
 
 def test_a_name_with_any_private_address_is_never_connected_to(tmp_path: Path) -> None:
