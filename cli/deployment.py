@@ -15,6 +15,10 @@ RUN_DIR_VARIABLE = "QUEUEY_RUN_DIR"
 PASSWORD_VARIABLE = "QUEUEY_CONTROL_PASSWORD"  # noqa: S105 (a name, no password)
 
 
+class RunError(Exception):
+    """The deployment can't be started or went down; the text says why."""
+
+
 class Deployment:
     """One configuration file and its run directory.
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.deployment import Deployment, supervisord_digest
+from cli.deployment import Deployment, RunError, supervisord_digest
 from cli.examples import example_lines
 from cli.first_run import write_first_configuration
+from cli.local_cassandra import LocalCassandra
 from cli.processes import end_processes
 from cli.watch import Watch, is_taken, tail
 from common.clock import SYSTEM_CLOCK
@@ -32,10 +33,6 @@ STOP_S_MAX: Final = 18.5
 LEFTOVER_S_MAX: Final = 5.0
 """Seconds that what a killed run left behind has to end by itself."""
 _LOOK_S: Final = 0.1
-
-
-class RunError(Exception):
-    """The deployment can't be started or went down; the text says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +97,16 @@ class _Run:
     def serve(self) -> None:
         """Start, tell, wait, stop."""
         self._clear()
+        cassandra = LocalCassandra(self._deployment)
+        try:
+            if self._deployment.settings.store.backend == "cassandra":
+                cassandra.ensure(self._stopping)
+            if not self._stopping.is_set():
+                self._serve()
+        finally:
+            cassandra.stop()
+
+    def _serve(self) -> None:
         supervisord = self._start()
         try:
             if self._wait_until_ready(supervisord):
