@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import signal
 import sys
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-import msgspec
 import structlog
 
 from common.clock import SYSTEM_CLOCK
 from common.logs import configure_logs
-from common.protocol.envelope import RequestContext
 from common.protocol.failures import Code, refuse
-from common.protocol.operations import Done, ListMembers, Operation, Ping
 from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
+from storage_node.dispatch import DeliveryOperations, Dispatch
+from storage_node.log.logs import Logs
 from storage_node.members import Register
-from storage_node.server import Handler, NodeServer
+from storage_node.queues import Queues
+from storage_node.server import NodeServer
 from storage_node.store.errors import StoreError, StoreFailedError
 from storage_node.store.interface import Store
 
@@ -62,54 +63,63 @@ async def _serve(settings: Settings, process: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = await _open_store(settings.store)
     try:
-        await _serve_store(store, settings.storage_node.endpoint(process), stop)
+        node = Node(store, settings, settings.storage_node.endpoint(process))
+        await node.run(stop)
     finally:
         await store.close()
     _log.info("node_stopped")
 
 
-async def _serve_store(store: Store, endpoint: str, stop: asyncio.Event) -> None:
-    member_id = uuid.uuid4().hex
-    register = Register(
-        store,
-        member_id=member_id,
-        address=endpoint,
-        version=version("queuey-service"),
-        load=lambda: (server.in_flight, server.waiting),
-    )
-    server = NodeServer(endpoint, _handler(store, register), clock=SYSTEM_CLOCK)
-    server.start()
-    await register.enter()
-    beat = asyncio.create_task(register.beat())
-    _log.info("node_ready", endpoint=endpoint, member=member_id, store=type(store).__name__)
-    try:
-        await stop.wait()
-        _log.info("node_draining", in_flight=server.in_flight, waiting=server.waiting)
-        await register.leave()
-        await server.drain()
-    finally:
-        beat.cancel()
-        server.close()
+class Node:
+    """The parts of one storage node over an open store."""
+
+    def __init__(self, store: Store, settings: Settings, endpoint: str) -> None:
+        rng = random.SystemRandom()
+        self._store = store
+        self._member_id = uuid.uuid4().hex
+        queues = Queues(store, clock=SYSTEM_CLOCK, rng=rng, applications=settings.applications)
+        self._logs = Logs(store, queues, clock=SYSTEM_CLOCK, rng=rng)
+        self._register = Register(
+            store,
+            member_id=self._member_id,
+            address=endpoint,
+            version=version("queuey-service"),
+            load=lambda: (self._server.in_flight, self._server.waiting),
+        )
+        dispatch = Dispatch(
+            store,
+            queues,
+            self._logs,
+            cast(DeliveryOperations, _NoDelivery()),
+            members=self._register.members,
+            clock=SYSTEM_CLOCK,
+        )
+        self._server = NodeServer(endpoint, dispatch, end_waits=self._logs.drain)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then drain."""
+        endpoint = self._server.start()
+        self._logs.start()
+        beat = asyncio.create_task(self._register.beat())
+        try:
+            await self._register.enter()
+            _log.info("node_ready", endpoint=endpoint, member=self._member_id, store=type(self._store).__name__)
+            await stop.wait()
+            await self._drain()
+        finally:
+            beat.cancel()
+            self._server.close()
+            await self._logs.close()
+
+    async def _drain(self) -> None:
+        _log.info("node_draining", in_flight=self._server.in_flight, waiting=self._server.waiting)
+        await self._register.leave()
+        await self._server.drain()
 
 
-def _handler(store: Store, register: Register) -> Handler:
-    async def handle(operation: Operation, _: RequestContext) -> msgspec.Struct:
-        if isinstance(operation, ListMembers):
-            return await register.members()
-        if isinstance(operation, Ping):
-            return await _ping(store, operation)
-        raise refuse(Code.UNAVAILABLE, "node", "does not serve this operation")
-
-    return handle
-
-
-async def _ping(store: Store, operation: Ping) -> Done:
-    try:
-        if operation.store:
-            await store.ping()
-    except StoreError as error:
-        raise refuse(Code.STORE_UNAVAILABLE, "store", "does not answer") from error
-    return Done()
+class _NoDelivery:
+    def __getattr__(self, name: str) -> object:
+        raise refuse(Code.UNAVAILABLE, "node", f"does not serve {name}")
 
 
 async def _open_store(settings: StoreSettings) -> Store:
