@@ -21,6 +21,7 @@ from common.limits import CURSOR_BYTES_MAX, PARTITIONS_MAX
 RAW_BYTES_MAX: Final = CURSOR_BYTES_MAX * 3 // 4 - 1
 """In URL-safe text it is a third longer."""
 VERSION: Final = 1
+TABLE_MAX: Final = 253
 _DESCENDING: Final = 0x80
 _HAS_SEEN: Final = 1
 _ZEROS: Final = bytes(8)
@@ -86,7 +87,7 @@ class _Lows:
             return 0
         if low == _ONES:
             return 255
-        return self.table.setdefault(low, len(self.table) + 1)
+        return self.table.setdefault(low, min(len(self.table) + 1, TABLE_MAX + 1))
 
 
 def _encode(places: Mapping[int, Place], descending: bool) -> bytes:
@@ -96,8 +97,8 @@ def _encode(places: Mapping[int, Place], descending: bool) -> bytes:
         has_seen = seen != resume
         body += bytes((partition, _HAS_SEEN if has_seen else 0))
         for message_id in (resume, seen) if has_seen else (resume,):
-            body += message_id[:8] + bytes((min(lows.index(message_id[8:]), 254),))
-    if len(lows.table) > 253:
+            body += message_id[:8] + bytes((lows.index(message_id[8:]),))
+    if len(lows.table) > TABLE_MAX:
         return bytes(RAW_BYTES_MAX + 1)
     head = bytes((VERSION | (_DESCENDING if descending else 0), len(lows.table)))
     return head + b"".join(lows.table) + bytes(body)

@@ -83,6 +83,11 @@ class Logs:
         if self._background:
             await asyncio.wait(self._background)
 
+    @property
+    def writes_under_way(self) -> int:
+        """How many logs are being written."""
+        return self._writers.busy
+
     # what delivery uses
 
     async def append(
