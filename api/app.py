@@ -23,19 +23,25 @@ from common.protocol.failures import Code, Failure, FailureError, Retry
 from common.settings import Settings
 
 _ALL_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-_CODE_OF_STATUS: Final = {
-    404: (Code.NOT_FOUND, "NotFound"),
-    405: (Code.METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-    413: (Code.BODY_TOO_LARGE, "body"),
+_FAILURE_OF_STATUS: Final = {
+    404: Failure(Code.NOT_FOUND, "NotFound", "no such path"),
+    405: Failure(Code.METHOD_NOT_ALLOWED, "MethodNotAllowed", "no such method; Allow names those there are"),
+    413: Failure(Code.BODY_TOO_LARGE, "body", f"larger than maximum {REQUEST_BYTES_MAX} bytes"),
 }
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
+class QueueConverter(BaseConverter):
+    """A queue's segment: any but the one reserved for links."""
+
+    regex = r"(?!_links\Z).+"
+
+
 class IdsConverter(BaseConverter):
     """A list of message ids: any segment but the words that name something else of a queue."""
 
-    regex = rf"(?!(?:{'|'.join(WORDS_AFTER_QUEUE)})(?:/|\Z))[^/]+"
+    regex = rf"(?!(?:{'|'.join(WORDS_AFTER_QUEUE)})\Z).+"
 
 
 def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, authenticator: Authenticator) -> Flask:
@@ -45,7 +51,7 @@ def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, aut
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    app.url_map.converters["ids"] = IdsConverter
+    app.url_map.converters |= {"queue": QueueConverter, "ids": IdsConverter}
     front = FrontEnd(settings, node_client, clock, authenticator=authenticator)
     for route in ROUTES:
         app.add_url_rule(route.path, route.name, partial(_serve, front, route), methods=[route.method])
@@ -78,8 +84,8 @@ def _refuse_credential(error: AuthError) -> Response:
 
 def _refuse_path(error: HTTPException) -> Response:
     """Answer what Flask itself refuses, in our shape and with its headers such as ``Allow``."""
-    code, field = _CODE_OF_STATUS.get(error.code or 500, (Code.INVALID_REQUEST, "request"))
-    response = _refuse(FailureError(Failure(code, field, error.description or error.name)))
+    failure = _FAILURE_OF_STATUS.get(error.code or 500)
+    response = _refuse(FailureError(failure or Failure(Code.INVALID_REQUEST, "request", error.name)))
     for name, value in error.get_headers(request.environ):
         if name.lower() == "allow":
             response.headers[name] = value

@@ -25,7 +25,7 @@ class Route(NamedTuple):
 
 
 _APPLICATION: Final = "/v1/<application>"
-_QUEUE: Final = f"{_APPLICATION}/<queue>"
+_QUEUE: Final = f"{_APPLICATION}/<queue:queue>"
 _IDS: Final = f"{_QUEUE}/<ids:ids>"
 
 ROUTES: Final[tuple[Route, ...]] = (
