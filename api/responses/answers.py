@@ -12,7 +12,8 @@ from api.responses.shapes import ErrorAnswer, Ok
 from api.responses.statuses import RETRY_AFTER_S_DEFAULT, status_of
 from common.protocol.failures import Code, Failure, Retry
 
-JSON: Final = "application/json"
+JSON: Final = "application/json; charset=utf-8"
+"""With a charset, as v1: clients of its time guess where there is none, and read a lone accented letter wrongly."""
 ENCODER: Final = msgspec.json.Encoder()
 ACCESS_DENIED_TEXT: Final = "Access was denied to this resource."
 """Contains the words that v1's clients look for."""

@@ -68,7 +68,7 @@ def test_every_answer_is_json_that_no_browser_keeps_or_guesses_at(api: Api) -> N
     """Good ones and refusals alike."""
     queue = new_queue(api)
     for reply in (api.get(""), api.get(queue), api.get("missing"), api.patch(queue), api.post(queue)):
-        assert reply.headers["Content-Type"] == "application/json"
+        assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert reply.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
