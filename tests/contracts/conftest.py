@@ -15,11 +15,20 @@ import pytest
 
 from storage_node.store.interface import Store
 from storage_node.store.sqlite import open_sqlite_store
+from tests.support.cassandra_store import open_test_store
 from tests.support.stores import MemoryCluster, MemoryStore
 
 
 async def make_sqlite(folder: Path) -> Store:
     return await open_sqlite_store(folder / "queuey.sqlite3")
+
+
+async def make_cassandra(_: Path) -> Store:
+    return await open_test_store(1)
+
+
+async def make_cassandra_of_three(_: Path) -> Store:
+    return await open_test_store(3)
 
 
 async def make_memory(_: Path) -> Store:
@@ -31,6 +40,8 @@ async def make_memory_cluster(_: Path) -> Store:
 
 
 FACTORIES: dict[str, Callable[[Path], Awaitable[Store]]] = {
+    "cassandra": make_cassandra,
+    "cassandra_of_three": make_cassandra_of_three,
     "sqlite": make_sqlite,
     "memory": make_memory,
     "memory_cluster": make_memory_cluster,
@@ -43,7 +54,11 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(params=sorted(FACTORIES))
+REAL_NODES = (pytest.mark.cassandra, pytest.mark.timeout(400))
+MARKS = {"cassandra": REAL_NODES, "cassandra_of_three": REAL_NODES}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in sorted(FACTORIES)])
 def store(request: pytest.FixtureRequest, runner: asyncio.Runner, tmp_path: Path) -> Iterator[Store]:
     async def opened() -> Store:
         return await FACTORIES[request.param](tmp_path)

@@ -1,0 +1,189 @@
+"""The one door to the driver, which has no types: connecting, preparing, and sending without a thread per request."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    ResponseFuture,
+    Session,
+)
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    NoSpeculativeExecutionPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.query import BatchStatement, BatchType, dict_factory, tuple_factory
+
+from storage_node.store.cql.retries import RetryOnOtherHost, SendOnce
+from storage_node.store.cql.statements import Kind, Level, Statement
+from storage_node.store.errors import StoreFailedError
+
+PROTOCOL_VERSION: Final = 5
+CONNECT_TIMEOUT_S: Final = 3.0
+REQUEST_TIMEOUT_S: Final = 2.25
+"""Above the server's own 2 s, below D/2: the server's word on an outcome comes first, the caller's patience last."""
+HEARTBEAT_S: Final = 1.0
+"""A connection silent for this long is asked; without an answer in as long again its host is avoided."""
+RECONNECT_S: Final = 1.0
+READ_SPECULATION_S: Final = 0.1
+WRITE_SPECULATION_S: Final = 0.5
+
+LEVELS: Final = {
+    Level.ONE: ConsistencyLevel.LOCAL_ONE,
+    Level.QUORUM: ConsistencyLevel.QUORUM,
+    Level.EACH_QUORUM: ConsistencyLevel.EACH_QUORUM,
+    Level.SERIAL: ConsistencyLevel.SERIAL,
+}
+
+Deliver = Callable[[Any, BaseException | None], None]
+
+
+class Place(NamedTuple):
+    """Where the cluster is and how to get in."""
+
+    hosts: Sequence[str]
+    port: int
+    local_dc: str
+    username: str
+    password: str
+    tls_ca_file: str
+
+
+class Connection:
+    """One session of this process, made after any fork.  Blocking calls are for threads; ``send`` is for the loop."""
+
+    def __init__(self, place: Place) -> None:
+        self._cluster = Cluster(
+            contact_points=list(place.hosts),
+            port=place.port,
+            protocol_version=PROTOCOL_VERSION,
+            auth_provider=PlainTextAuthProvider(place.username, place.password) if place.username else None,
+            ssl_context=ssl.create_default_context(cafile=place.tls_ca_file) if place.tls_ca_file else None,
+            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            compression=False,
+            execution_profiles=_profiles(place.local_dc),
+            reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
+            connect_timeout=CONNECT_TIMEOUT_S,
+            idle_heartbeat_interval=HEARTBEAT_S,
+            idle_heartbeat_timeout=HEARTBEAT_S,
+            monitor_reporting_enabled=False,
+        )
+        with _failing_plainly(self._cluster):
+            self._session: Session = self._cluster.connect()
+        self._session.default_fetch_size = None  # pages are cut by id and LIMIT, never by the driver
+        self._prepared: dict[str, tuple[Any, Kind]] = {}
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._cluster.shutdown()
+
+    def execute(self, text: str, values: Sequence[object] = (), *, timeout_s: float = 30.0) -> list[tuple[Any, ...]]:
+        """Run one statement of administration and wait for it."""
+        with _failing_plainly():
+            return list(self._session.execute(text, values or None, timeout=timeout_s, execution_profile="admin"))
+
+    def use(self, keyspace: str) -> None:
+        """Choose the keyspace of all statements that are prepared afterwards."""
+        with _failing_plainly():
+            self._session.set_keyspace(keyspace)
+
+    def prepare(self, statements: Sequence[Statement]) -> None:
+        """Prepare all statements on every host; one that the server refuses stops the start."""
+        for statement in statements:
+            with _failing_plainly():
+                prepared = self._session.prepare(statement.text)
+            prepared.consistency_level = LEVELS[statement.level]
+            prepared.serial_consistency_level = ConsistencyLevel.SERIAL
+            prepared.is_idempotent = statement.kind.is_idempotent
+            self._prepared[statement.name] = (prepared, statement.kind)
+
+    @property
+    def hosts(self) -> list[Any]:
+        """The hosts that are known to be up."""
+        return [host for host in self._cluster.metadata.all_hosts() if host.is_up]
+
+    @property
+    def hosts_known(self) -> int:
+        """How many hosts the cluster has, up or down."""
+        return len(self._cluster.metadata.all_hosts())
+
+    def kind_of(self, name: str) -> Kind:
+        """Return the kind of a prepared statement."""
+        return self._prepared[name][1]
+
+    def send(
+        self, name: str, values: Sequence[object], deliver: Deliver, *, level: Level | None = None, host: Any = None
+    ) -> None:
+        """Send a prepared statement; ``deliver`` is called from the driver's thread."""
+        prepared, kind = self._prepared[name]
+        bound = prepared.bind(values)
+        if level is not None:
+            bound.consistency_level = LEVELS[level]
+        _attach(self._session.execute_async(bound, execution_profile=kind.value, host=host), deliver)
+
+    def send_batch(
+        self, calls: Sequence[tuple[str, Sequence[object]]], deliver: Deliver, *, kind: Kind, level: Level
+    ) -> None:
+        """Send statements of one partition together: applied as one."""
+        batch = BatchStatement(BatchType.UNLOGGED, consistency_level=LEVELS[level])
+        batch.serial_consistency_level = ConsistencyLevel.SERIAL
+        batch.is_idempotent = kind.is_idempotent
+        for name, values in calls:
+            batch.add(self._prepared[name][0].bind(values))
+        _attach(self._session.execute_async(batch, execution_profile=kind.value), deliver)
+
+
+@contextlib.contextmanager
+def _failing_plainly(cluster: Cluster | None = None) -> Iterator[None]:
+    """Administration that fails has failed, whatever the driver calls it; a cluster without a session is let go."""
+    try:
+        yield
+    except Exception as error:
+        if cluster is not None:
+            cluster.shutdown()
+        raise StoreFailedError(f"{type(error).__name__}: {error}") from error
+
+
+def _attach(answer: ResponseFuture, deliver: Deliver) -> None:
+    answer.add_callbacks(lambda rows: deliver(rows, None), lambda error: deliver(None, error))
+
+
+def _profiles(local_dc: str) -> dict[object, ExecutionProfile]:
+    def profile(*, speculation_s: float | None, rows: object = tuple_factory, timeout_s: float) -> ExecutionProfile:
+        nearby = DCAwareRoundRobinPolicy(local_dc=local_dc)
+        return ExecutionProfile(
+            # the order of replicas is fixed: contenders for one partition meet at the same coordinator
+            load_balancing_policy=TokenAwarePolicy(nearby, shuffle_replicas=False),
+            retry_policy=SendOnce() if speculation_s is None else RetryOnOtherHost(),
+            speculative_execution_policy=(
+                NoSpeculativeExecutionPolicy()
+                if speculation_s is None
+                else ConstantSpeculativeExecutionPolicy(speculation_s, 2)
+            ),
+            consistency_level=ConsistencyLevel.QUORUM,
+            serial_consistency_level=ConsistencyLevel.SERIAL,
+            request_timeout=timeout_s,
+            row_factory=rows,
+        )
+
+    admin = profile(speculation_s=None, timeout_s=30.0)
+    return {
+        EXEC_PROFILE_DEFAULT: admin,
+        "admin": admin,
+        Kind.READ.value: profile(speculation_s=READ_SPECULATION_S, timeout_s=REQUEST_TIMEOUT_S),
+        Kind.WRITE.value: profile(speculation_s=WRITE_SPECULATION_S, timeout_s=REQUEST_TIMEOUT_S),
+        Kind.CONDITIONAL.value: profile(speculation_s=None, rows=dict_factory, timeout_s=REQUEST_TIMEOUT_S),
+        Kind.SERIAL.value: profile(speculation_s=None, timeout_s=REQUEST_TIMEOUT_S),
+    }

@@ -1,0 +1,66 @@
+"""What the driver raises, as store errors that keep *failed* and *unknown* apart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cassandra import (
+    RequestValidationException,
+    Unavailable,
+)
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import (
+    ErrorMessage,
+    IsBootstrappingErrorMessage,
+    OverloadedErrorMessage,
+)
+
+from storage_node.store.cql.statements import Kind
+from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError, StoreUnknownError
+
+CAS_WRITE_UNKNOWN: Final = 0x1700
+"""The server's word for: others contended, this one may have been applied.  The driver has no class for it."""
+
+_OVERLOADED: Final = (OverloadedErrorMessage, NoConnectionsAvailable, ConnectionBusy)
+_REFUSED: Final = (Unavailable, IsBootstrappingErrorMessage, RequestValidationException)
+
+
+def translate(error: BaseException, kind: Kind) -> StoreError:
+    """Return the store error of a statement that the driver reports as failed.
+
+    A read changes nothing, so it has failed.  A write has failed only if it was refused before it began; whatever
+    else happened, it may have been done or may still be.
+    """
+    text = f"{type(error).__name__}: {error}"
+    if _all_are(error, _OVERLOADED):
+        return StoreOverloadedError(text)
+    if not kind.changes or _all_are(error, _REFUSED) or _was_never_sent(error):
+        return StoreFailedError(text)
+    return StoreUnknownError(text)
+
+
+def is_contended(error: BaseException) -> bool:
+    """The server gave up among contenders and does not know what became of the write."""
+    return isinstance(error, ErrorMessage) and error.code == CAS_WRITE_UNKNOWN
+
+
+def _all_are(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """The error is of these kinds, or sums up attempts that all ended so."""
+    if isinstance(error, NoHostAvailable):
+        return bool(error.errors) and all(isinstance(each, kinds) for each in error.errors.values())
+    return isinstance(error, kinds)
+
+
+def _was_never_sent(error: BaseException) -> bool:
+    """No attempt reached a socket: every host was known to be away, or had no free connection."""
+    if not isinstance(error, NoHostAvailable):
+        return False
+    return all(_is_before_sending(each) for each in error.errors.values())
+
+
+def _is_before_sending(error: BaseException) -> bool:
+    # a plain ConnectionException says that a host is marked down; its subclasses tell of connections lost in use
+    unsent = (NoConnectionsAvailable, ConnectionBusy)
+    return type(error) is ConnectionException or isinstance(error, unsent) or _all_are(error, _REFUSED)

@@ -1,0 +1,152 @@
+"""The schema as numbered steps, applied in order under a lock in the store: any number of nodes may start at once."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+from storage_node.store.cql.driver import Connection
+from storage_node.store.errors import StoreFailedError
+
+LOCK_TTL_S: Final = 60
+LOCK_PATIENCE_S: Final = 120.0
+LOCK_POLL_S: Final = 0.2
+
+_TAKE: Final = "INSERT INTO schema_lock (name, holder) VALUES ('schema', %s) IF NOT EXISTS USING TTL %s"
+_RENEW: Final = "UPDATE schema_lock USING TTL %s SET holder = %s WHERE name = 'schema' IF holder = %s"
+_RELEASE: Final = "DELETE FROM schema_lock WHERE name = 'schema' IF holder = %s"
+_STEP_NAME: Final = re.compile(r"(\d{4})_(\w+)\.cql")
+
+
+class Step(NamedTuple):
+    """One numbered file."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def load_steps() -> list[Step]:
+    """Return the steps in order; their numbers have no gap."""
+    steps = sorted(_read_steps())
+    if [step.number for step in steps] != list(range(1, len(steps) + 1)):
+        raise StoreFailedError("the schema's steps are not numbered without a gap")
+    return steps
+
+
+def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, int]) -> int:
+    """Create the keyspace if it is not there and apply the steps that are missing; return how many were.
+
+    Raises:
+        StoreFailedError: the keyspace was made by a newer version, or another node holds the lock too long.
+    """
+    _make_keyspace(connection, keyspace, replication)
+    connection.use(keyspace)
+    if not missing_steps(connection):
+        return 0
+    lock = _Lock(connection)
+    lock.take()
+    try:
+        steps = missing_steps(connection)
+        for step in steps:
+            lock.renew()
+            _apply(connection, step)
+        return len(steps)
+    finally:
+        lock.release()
+
+
+def missing_steps(connection: Connection) -> list[Step]:
+    """Return the steps that the chosen keyspace does not have yet."""
+    rows = connection.execute("SELECT number FROM schema_steps WHERE part = 'all'")
+    applied = {number for (number,) in rows}
+    steps = load_steps()
+    if applied - {step.number for step in steps}:
+        raise StoreFailedError("the keyspace was made by a newer version of this program")
+    return [step for step in steps if step.number not in applied]
+
+
+def check(connection: Connection, *, keyspace: str) -> None:
+    """Refuse a keyspace that is not there or not up to date.
+
+    Raises:
+        StoreFailedError: says which command brings it up to date.
+    """
+    found = connection.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,))
+    if ("schema_steps",) not in found:
+        raise StoreFailedError(f"the keyspace {keyspace} has no schema: apply it first")
+    connection.use(keyspace)
+    if missing_steps(connection):
+        raise StoreFailedError(f"the schema of the keyspace {keyspace} is not up to date: apply the missing steps")
+
+
+def _make_keyspace(connection: Connection, keyspace: str, replication: Mapping[str, int]) -> None:
+    """Make what the lock itself needs; the tables' own ids keep two nodes from making two of each."""
+    factors = "".join(f", '{dc}': {replicas}" for dc, replicas in sorted(replication.items()))
+    known = connection.execute(
+        "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s", (keyspace,)
+    )
+    if not known:
+        connection.execute(
+            f"CREATE KEYSPACE IF NOT EXISTS {keyspace}"
+            f" WITH replication = {{'class': 'NetworkTopologyStrategy'{factors}}}"
+        )
+    found = connection.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,))
+    columns = {
+        "schema_steps": "part text, number int, name text, PRIMARY KEY ((part), number)",
+        "schema_lock": "name text PRIMARY KEY, holder uuid",
+    }
+    for table in sorted(columns.keys() - {name for (name,) in found}):
+        table_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{keyspace}.{table}")
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {keyspace}.{table} ({columns[table]}) WITH id = {table_id}")
+
+
+def _apply(connection: Connection, step: Step) -> None:
+    for statement in step.statements:
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO schema_steps (part, number, name) VALUES ('all', %s, %s)", (step.number, step.name)
+    )
+
+
+class _Lock:
+    """One migrating node at a time; a node that dies with it loses it after a minute."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._holder = uuid.uuid4()
+
+    def take(self) -> None:
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while not self._applied(_TAKE, self._holder, LOCK_TTL_S):
+            if time.monotonic() > deadline:
+                raise StoreFailedError("another node has been applying the schema for too long")
+            time.sleep(LOCK_POLL_S)
+
+    def renew(self) -> None:
+        if not self._applied(_RENEW, LOCK_TTL_S, self._holder, self._holder):
+            raise StoreFailedError("the lock of the schema was lost while applying it")
+
+    def release(self) -> None:
+        self._applied(_RELEASE, self._holder)
+
+    def _applied(self, statement: str, *values: object) -> bool:
+        return bool(self._connection.execute(statement, values)[0][0])
+
+
+def _read_steps() -> Iterator[Step]:
+    for file in files(__package__).joinpath("schema").iterdir():
+        found = _STEP_NAME.fullmatch(file.name)
+        if found is not None:
+            yield Step(int(found.group(1)), found.group(2), tuple(_statements(file.read_text())))
+
+
+def _statements(text: str) -> Iterator[str]:
+    bare = "\n".join(line.partition("--")[0].rstrip() for line in text.splitlines())
+    for statement in bare.split(";"):
+        if statement.strip():
+            yield statement.strip()
