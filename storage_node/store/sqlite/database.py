@@ -19,7 +19,7 @@ MMAP_BYTES: Final = 1 << 30
 """Bytes of the file that readers map instead of copying."""
 PAGE_BYTES: Final = 4096
 """Bytes of a page; fixed when the file is made."""
-CHECKPOINT_PAGES: Final = 4000
+CHECKPOINT_PAGES: Final = 16_000
 """Pages of the write-ahead log after which the writer moves them into the file."""
 BUSY_MS: Final = 5_000
 """Milliseconds to wait for another program that looks into the file."""
@@ -29,16 +29,19 @@ class FileLock:
     """The exclusive right to a database file, held until released or until the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise StoreFailedError(f"{path} is in use by another storage node") from None
+        self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let the next node have the file."""
-        os.close(self._descriptor)
+        """Let the next node have the file; doing it twice does no harm."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def create_file(path: Path) -> None:
@@ -58,6 +61,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     connection = _connect(path)
     try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         _refuse_foreign(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -76,6 +80,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that can't write."""
     connection = _connect(path)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
     return connection
@@ -103,11 +108,9 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    return connection
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
