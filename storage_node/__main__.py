@@ -27,8 +27,8 @@ from storage_node.log.logs import Logs
 from storage_node.members import Register
 from storage_node.queues import Queues
 from storage_node.server import NodeServer
-from storage_node.store.errors import StoreError, StoreFailedError
-from storage_node.store.interface import Store
+from storage_node.store.errors import StoreError
+from storage_node.store.interface import HostClocks, Store
 
 CONFIGURATION_EXIT: Final = 78
 """Exit status of a process whose configuration is wrong (``EX_CONFIG``)."""
@@ -78,7 +78,8 @@ class Node:
         self._store = store
         self._member_id = uuid.uuid4().hex
         queues = Queues(store, clock=SYSTEM_CLOCK, rng=rng, applications=settings.applications)
-        self._logs = Logs(store, queues, clock=SYSTEM_CLOCK, rng=rng)
+        host_clocks = store if isinstance(store, HostClocks) else None
+        self._logs = Logs(store, queues, clock=SYSTEM_CLOCK, rng=rng, host_clocks=host_clocks)
         self._register = Register(
             store,
             member_id=self._member_id,
@@ -124,7 +125,9 @@ class _NoDelivery:
 
 async def _open_store(settings: StoreSettings) -> Store:
     if settings.backend == "cassandra":
-        raise StoreFailedError("this build has no Cassandra store")
+        from storage_node.store.cql import open_cassandra_store
+
+        return await open_cassandra_store(settings)
     from storage_node.store.sqlite import open_sqlite_store
 
     return await open_sqlite_store(Path(settings.path))

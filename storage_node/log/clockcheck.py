@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from common.clock import Clock
 from common.identifiers import TICKS_PER_MS
 from common.limits import LATE_WINDOW_MS
+from storage_node.store.interface import HostClocks, HostTime
+
+__all__ = ["ClockCheck", "HostClocks", "HostTime"]
 
 MEASURE_S: Final = 1.0
 GOOD_FOR_S: Final = LATE_WINDOW_MS / 1000
 ERROR_TICKS_MAX: Final = LATE_WINDOW_MS * TICKS_PER_MS // 4
-
-
-class HostTime(NamedTuple):
-    """One host's clock, read between two moments of the node's own clock; all in UUID ticks."""
-
-    sent_ticks: int
-    host_ticks: int
-    received_ticks: int
-
-
-class HostClocks(Protocol):
-    """What a store with plain logs offers besides ``Store``."""
-
-    async def read_clocks(self) -> Sequence[HostTime]:
-        """Read the clocks of several hosts; those that do not answer are left out."""
 
 
 class ClockCheck:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -199,6 +199,22 @@ class MemberRow(NamedTuple):
     in_flight: int
     waiting: int
     curve_key: str
+
+
+class HostTime(NamedTuple):
+    """One host's clock, read between two moments of the node's own clock; all in UUID ticks."""
+
+    sent_ticks: int
+    host_ticks: int
+    received_ticks: int
+
+
+@runtime_checkable
+class HostClocks(Protocol):
+    """What a store with plain logs offers besides ``Store``."""
+
+    async def read_clocks(self) -> Sequence[HostTime]:
+        """Read the clocks of several hosts; those that do not answer are left out."""
 
 
 class Store(Protocol):

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from common.clock import Clock
 from storage_node.store.cql.session import CqlSession
 from storage_node.store.errors import StoreError
+from storage_node.store.interface import HostTime
 
 HOSTS_MAX: Final = 5
 """Hosts asked at a time."""
-
-
-class HostTime(NamedTuple):
-    """One host's clock, all in UUID ticks: between sending and receiving it showed this."""
-
-    sent_ticks: int
-    host_ticks: int
-    received_ticks: int
 
 
 class Clocks:

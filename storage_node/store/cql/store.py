@@ -9,7 +9,7 @@ from common.clock import Clock
 from common.guarantees import Consistency
 from common.identifiers import MessageId, QueueId
 from storage_node.store.cql.buckets import Buckets
-from storage_node.store.cql.clocks import Clocks, HostTime
+from storage_node.store.cql.clocks import Clocks
 from storage_node.store.cql.delivery import Delivery
 from storage_node.store.cql.erasures import Erasures
 from storage_node.store.cql.messages import Messages
@@ -23,6 +23,7 @@ from storage_node.store.interface import (
     DeliveryRow,
     Fence,
     GroupRow,
+    HostTime,
     KeyRow,
     LogAddress,
     LogKey,
