@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from common.clock import SYSTEM_CLOCK
 from storage_node.store.cql.driver import Connection
 from storage_node.store.errors import StoreFailedError
 
@@ -121,11 +122,12 @@ class _Lock:
         self._holder = uuid.uuid4()
 
     def take(self) -> None:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
+        deadline_s = SYSTEM_CLOCK.monotonic_s() + LOCK_PATIENCE_S
+        pause = threading.Event()
         while not self._applied(_TAKE, self._holder, LOCK_TTL_S):
-            if time.monotonic() > deadline:
+            if SYSTEM_CLOCK.monotonic_s() > deadline_s:
                 raise StoreFailedError("another node has been applying the schema for too long")
-            time.sleep(LOCK_POLL_S)
+            pause.wait(LOCK_POLL_S)
 
     def renew(self) -> None:
         if not self._applied(_RENEW, LOCK_TTL_S, self._holder, self._holder):
