@@ -217,7 +217,7 @@ def adopt_held(state: State, before: State) -> None:
     """Carry the leases in this node's memory over to a state read from the store, where they still stand."""
     if before.epoch != state.epoch:
         return
-    for lane, message_id, entry in before.items():
+    for lane, message_id, entry in [*before.items(), *before.displaced]:
         if entry.held and entry.stage is Stage.LEASED and _still_stands(state, lane, message_id, entry):
             place(state, lane, message_id, entry)
 

@@ -108,6 +108,8 @@ class State:
     leased: int = 0
     labels: dict[bytes, set[tuple[MessageId, Lane]]] = field(default_factory=dict)
     """Index: what each claim_id holds."""
+    displaced: list[tuple[Lane, MessageId, Entry]] = field(default_factory=list)
+    """Held leases that moves took the place of since the last write: if that write fails, they still stand."""
 
     def __len__(self) -> int:
         """Entries and runs: what ``max_in_flight`` bounds."""
@@ -155,6 +157,8 @@ def _count(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> Non
 def _uncount(state: State, lane: Lane, message_id: MessageId, entry: Entry | None) -> None:
     if entry is None:
         return
+    if entry.held:
+        state.displaced.append((lane, message_id, entry))
     state.again -= _is_again(entry)
     if entry.stage is Stage.LEASED:
         state.leased -= 1
