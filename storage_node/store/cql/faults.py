@@ -12,26 +12,25 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import (
-    ErrorMessage,
     IsBootstrappingErrorMessage,
     OverloadedErrorMessage,
 )
+from cassandra.protocol import RequestValidationException as RefusedMessage
 
 from storage_node.store.cql.statements import Kind
 from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError, StoreUnknownError
 
-CAS_WRITE_UNKNOWN: Final = 0x1700
-"""The server's word for: others contended, this one may have been applied.  The driver has no class for it."""
-
 _OVERLOADED: Final = (OverloadedErrorMessage, NoConnectionsAvailable, ConnectionBusy)
-_REFUSED: Final = (Unavailable, IsBootstrappingErrorMessage, RequestValidationException)
+# some refusals reach us as the driver's exceptions, others as its messages of the same name
+_REFUSED: Final = (Unavailable, IsBootstrappingErrorMessage, RequestValidationException, RefusedMessage)
 
 
 def translate(error: BaseException, kind: Kind) -> StoreError:
     """Return the store error of a statement that the driver reports as failed.
 
     A read changes nothing, so it has failed.  A write has failed only if it was refused before it began; whatever
-    else happened, it may have been done or may still be.
+    else happened, it may have been done or may still be.  That includes error 0x1700 (others contended, the server
+    does not know), for which the driver has no class of its own.
     """
     text = f"{type(error).__name__}: {error}"
     if _all_are(error, _OVERLOADED):
@@ -39,11 +38,6 @@ def translate(error: BaseException, kind: Kind) -> StoreError:
     if not kind.changes or _all_are(error, _REFUSED) or _was_never_sent(error):
         return StoreFailedError(text)
     return StoreUnknownError(text)
-
-
-def is_contended(error: BaseException) -> bool:
-    """The server gave up among contenders and does not know what became of the write."""
-    return isinstance(error, ErrorMessage) and error.code == CAS_WRITE_UNKNOWN
 
 
 def _all_are(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
