@@ -14,15 +14,15 @@ import sys
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
 from common.clock import SYSTEM_CLOCK
 from common.logs import configure_logs
-from common.protocol.failures import Code, refuse
 from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
-from storage_node.dispatch import DeliveryOperations, Dispatch
+from storage_node.delivery.service import Delivery
+from storage_node.dispatch import Dispatch
 from storage_node.log.logs import Logs
 from storage_node.members import Register
 from storage_node.queues import Queues
@@ -80,6 +80,7 @@ class Node:
         queues = Queues(store, clock=SYSTEM_CLOCK, rng=rng, applications=settings.applications)
         host_clocks = store if isinstance(store, HostClocks) else None
         self._logs = Logs(store, queues, clock=SYSTEM_CLOCK, rng=rng, host_clocks=host_clocks)
+        self._delivery = Delivery(store, queues, self._logs, clock=SYSTEM_CLOCK, rng=rng)
         self._register = Register(
             store,
             member_id=self._member_id,
@@ -91,7 +92,7 @@ class Node:
             store,
             queues,
             self._logs,
-            cast(DeliveryOperations, _NoDelivery()),
+            self._delivery,
             members=self._register.members,
             clock=SYSTEM_CLOCK,
         )
@@ -110,17 +111,13 @@ class Node:
         finally:
             beat.cancel()
             self._server.close()
+            await self._delivery.close()
             await self._logs.close()
 
     async def _drain(self) -> None:
         _log.info("node_draining", in_flight=self._server.in_flight, waiting=self._server.waiting)
         await self._register.leave()
         await self._server.drain()
-
-
-class _NoDelivery:
-    def __getattr__(self, name: str) -> object:
-        raise refuse(Code.UNAVAILABLE, "node", f"does not serve {name}")
 
 
 async def _open_store(settings: StoreSettings) -> Store:
