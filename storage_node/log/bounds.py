@@ -75,8 +75,12 @@ class BoundsTaker:
     ) -> dict[Lane, MessageId]:
         """Fenced: ``last`` of the live lane, known before; of the delayed lane, where it has buckets, the horizon."""
         last = await self.last(live)
-        high[Lane.LIVE] = max(high[Lane.LIVE], last) if self._writers.undecided(live) is None else high[Lane.LIVE]
-        return {Lane.LIVE: last, Lane.DELAYED: await self._horizon(delayed, high[Lane.DELAYED])}
+        if self._writers.undecided(live) is None:
+            high[Lane.LIVE] = max(high[Lane.LIVE], last)
+        horizon = await self._horizon(delayed, high[Lane.DELAYED])
+        if self._tools.warm.of(delayed).index:
+            last = await self._lead(live, last)
+        return {Lane.LIVE: last, Lane.DELAYED: horizon}
 
     async def last(self, live: LogAddress) -> MessageId:
         """Return ``last`` of a fenced live lane as this node knows it, at most a second late."""
@@ -86,6 +90,19 @@ class BoundsTaker:
         if began_s - warm.fence_read_s >= FENCE_AGE_S_MAX:
             warm.last = max(warm.last, await read_last(tools, live))
             warm.fence_read_s = began_s
+        return warm.last
+
+    async def _lead(self, live: LogAddress, last: MessageId) -> MessageId:
+        """Let an idle live lane follow the clock, so that ``complete_until`` passes what the delayed lane brings."""
+        tools = self._tools
+        behind = last_id_at(tools.clock.now_ticks() - WINDOW_TICKS // 2)
+        warm = tools.warm.of(live)
+        if last >= behind or tools.clock.monotonic_s() - warm.led_s < FENCE_AGE_S_MAX:
+            return last
+        warm.led_s = tools.clock.monotonic_s()
+        fence = await tools.store.raise_last(live, await tools.buckets.current(live), last=behind)
+        if fence is not None and not fence.closed:
+            warm.last = max(last, fence.last)
         return warm.last
 
     async def _horizon(self, delayed: LogAddress, now_id: MessageId) -> MessageId:

@@ -51,7 +51,7 @@ class Recent(Generic[K, V]):
 class WarmLog:
     """One log (a partition in one lane) of a store with buckets."""
 
-    __slots__ = ("bucket", "bytes", "fence_read_s", "index", "index_read_s", "last", "messages", "opened")
+    __slots__ = ("bucket", "bytes", "fence_read_s", "index", "index_read_s", "last", "led_s", "messages", "opened")
 
     def __init__(self) -> None:
         self.bucket: int | None = None
@@ -62,6 +62,8 @@ class WarmLog:
         self.last: MessageId = LOWEST
         """Fenced: the fence's ``last`` was at least this."""
         self.fence_read_s = float("-inf")
+        self.led_s = float("-inf")
+        """When ``last`` was last moved without an append."""
         self.index: tuple[int, ...] = ()
         """Beginnings of its buckets, ascending, as read at ``index_read_s`` (monotonic seconds)."""
         self.index_read_s = float("-inf")
