@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from common.guarantees import LogKind
-from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
+from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
 from common.limits import LATE_WINDOW_MS
+from storage_node.log.buckets import grid_bucket
 from storage_node.log.tools import Tools
 from storage_node.log.writer import Writers
 from storage_node.store.interface import Lane, LogAddress, QueueRow
@@ -77,7 +78,7 @@ class BoundsTaker:
         last = await self.last(live)
         if self._writers.undecided(live) is None:
             high[Lane.LIVE] = max(high[Lane.LIVE], last)
-        horizon = await self._horizon(delayed, high[Lane.DELAYED])
+        horizon = await self._horizon(delayed, high[Lane.DELAYED], last)
         if self._tools.warm.of(delayed).index:
             last = await self._lead(live, last)
         return {Lane.LIVE: last, Lane.DELAYED: horizon}
@@ -100,13 +101,22 @@ class BoundsTaker:
         if last >= behind or tools.clock.monotonic_s() - warm.led_s < FENCE_AGE_S_MAX:
             return last
         warm.led_s = tools.clock.monotonic_s()
-        fence = await tools.store.raise_last(live, await tools.buckets.current(live), last=behind)
-        if fence is not None and not fence.closed:
+        bucket = await tools.buckets.current(live)
+        fence = await tools.store.raise_last(live, bucket, last=behind)
+        if fence is None:
+            await tools.buckets.make_current(live, bucket)
+        elif fence.closed and fence.next is not None:
+            tools.buckets.follow(live, fence.next)
+        else:
             warm.last = max(last, fence.last)
         return warm.last
 
-    async def _horizon(self, delayed: LogAddress, now_id: MessageId) -> MessageId:
-        """Move the horizon of the delayed lane up to now, at most once a second; return where it is."""
+    async def _horizon(self, delayed: LogAddress, now_id: MessageId, last: MessageId) -> MessageId:
+        """Move the horizon of the delayed lane up to now, at most once a second; return where it is.
+
+        Where the bucket of now does not exist, who makes it looks at the live lane's ``last`` after that, and
+        appends nothing below: so what was ``last`` before this looked is a bound as well.
+        """
         tools = self._tools
         warm = tools.warm.of(delayed)
         began_s = tools.clock.monotonic_s()
@@ -115,7 +125,9 @@ class BoundsTaker:
         index = await tools.buckets.index(delayed, fresh=True)
         due = [bucket for bucket in index if first_id_at(bucket) <= now_id]
         lasts = [await tools.store.raise_last(delayed, bucket, last=now_id) for bucket in due[-2:]]
-        warm.last = min((fence.last for fence in lasts if fence is not None), default=now_id)
+        warm.last = min((fence.last for fence in lasts if fence is not None), default=last)
+        if grid_bucket(ticks_of(now_id)) not in index:
+            warm.last = min(warm.last, last)
         warm.fence_read_s = began_s
         return warm.last
 

@@ -14,13 +14,15 @@ from typing import Final, NamedTuple
 from common.clock import Clock
 from common.guarantees import LogKind
 from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
-from common.limits import BUCKET_BYTES_MAX, BUCKET_MESSAGES_MAX, BUCKET_SPAN_MS, LATE_WINDOW_MS
+from common.limits import BUCKET_BYTES_MAX, BUCKET_MESSAGES_MAX, BUCKET_SPAN_MS, LATE_WINDOW_MS, PUBLISH_DEADLINE_MS
 from storage_node.log.warm import Recent, WarmLog
 from storage_node.store.interface import Fence, Lane, LogAddress, Store
 
 SPAN_TICKS: Final = BUCKET_SPAN_MS * TICKS_PER_MS
 INDEX_AGE_S_MAX: Final = LATE_WINDOW_MS / 2 / 1000
 ANNOUNCED_AHEAD_TICKS: Final = 2 * LATE_WINDOW_MS * TICKS_PER_MS
+ATTEMPTS_TICKS_MAX: Final = (2 * PUBLISH_DEADLINE_MS + LATE_WINDOW_MS) * TICKS_PER_MS
+"""How long the attempts of one publish may be apart."""
 ONLY: Final = (0,)
 
 
@@ -53,7 +55,6 @@ class Buckets:
             rows = await self._store.list_buckets(log)
             warm.index = tuple([row.bucket for row in rows])
             warm.index_read_s = began_s
-            warm.opened.clear()
         return warm.index
 
     async def spans(
@@ -79,7 +80,7 @@ class Buckets:
             return 0
         index = await self.index(log, fresh=False)
         place = bisect_right(index, ticks)
-        bucket = max(ticks - ticks % SPAN_TICKS, index[place - 1] if place else 0)
+        bucket = max(grid_bucket(ticks), index[place - 1] if place else 0)
         if bucket not in index:
             await self.open(log, bucket, last=LOWEST)
         return bucket
@@ -100,6 +101,18 @@ class Buckets:
         if log.lane is Lane.LIVE and self._is_full(log, bucket, messages, size_bytes):
             self._start(log, None)
             await self.open(log, self._clock.now_ticks() + ANNOUNCED_AHEAD_TICKS, last=LOWEST)
+
+    async def before(self, log: LogAddress, bucket: int, *, ticks: int) -> list[int]:
+        """Return the buckets that were written in the last moments before this one, the nearest first."""
+        if not self.cut or ticks - bucket >= ATTEMPTS_TICKS_MAX:
+            return []
+        index = await self.index(log, fresh=True)
+        earlier = [number for number in index if number < bucket]
+        return [
+            number
+            for number, end in zip(earlier, [*earlier[1:], bucket], strict=True)
+            if end > ticks - ATTEMPTS_TICKS_MAX
+        ][::-1]
 
     # writing behind a fence
 
@@ -150,6 +163,11 @@ class Buckets:
         warm.messages += messages
         warm.bytes += size_bytes
         return warm.messages >= BUCKET_MESSAGES_MAX or warm.bytes >= BUCKET_BYTES_MAX
+
+
+def grid_bucket(ticks: int) -> int:
+    """Return the beginning of the grid's bucket that holds this time."""
+    return ticks - ticks % SPAN_TICKS
 
 
 def spans_of(index: tuple[int, ...], low: MessageId, high: MessageId) -> list[Span]:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 from common.guarantees import Guarantee
-from common.identifiers import MessageId, first_id_at, make_id, ticks_of
+from common.identifiers import LOWEST, MessageId, first_id_at, make_id, ticks_of
 from common.limits import LATE_WINDOW_MS
 from common.protocol.failures import Failure, FailureError
 from storage_node.log.bounds import read_last
@@ -41,6 +41,8 @@ class _FencedRound:
         self.tools = writer.tools
         self.entries = entries
         self.above = 0
+        self.looked_before: int | None = None
+        """The buckets before this one were asked for earlier attempts."""
         self.unknown = False
         """An earlier attempt may have been stored, or may still be."""
         self.backoff = Backoff(writer.tools.clock)
@@ -51,7 +53,7 @@ class _FencedRound:
             try:
                 self._stamp()
                 bucket = await self._bucket()
-                if self._hand_back(bucket):
+                if self._hand_back(bucket) and await self._look_back(bucket):
                     await self._judge(bucket, await self._append(bucket))
             except FailureError as error:
                 if not await self._clock_catches_up(error.failure):
@@ -123,6 +125,24 @@ class _FencedRound:
                 entry.move(bucket)
         self.entries = [entry for entry in self.entries if entry.bucket in (None, bucket)]
         return bool(self.entries)
+
+    async def _look_back(self, bucket: int) -> bool:
+        """Ask the buckets closed lately for earlier attempts of the same publish; is anything left?"""
+        if not self.tools.buckets.cut or self.looked_before == bucket:
+            return True
+        keys = [LogKey(entry.key, LOWEST) for entry in self.entries if entry.key is not None and entry.bucket is None]
+        log = self.writer.log
+        for earlier in await self.tools.buckets.before(log, bucket, ticks=self._now()) if keys else ():
+            answer = await self.tools.store.append_fenced(
+                log, earlier, [], keys=keys, consistency=self.entries[0].pending.row.consistency
+            )
+            if isinstance(answer, KeyPresent):
+                await self._present(answer.keys)
+        self.looked_before = bucket
+        return bool(self.entries)
+
+    def _now(self) -> int:
+        return self.tools.clock.now_ticks()
 
     async def _append(self, bucket: int) -> AppendAnswer:
         entries = self.entries
