@@ -99,8 +99,8 @@ class Buckets:
     async def written_plain(self, log: LogAddress, bucket: int, *, messages: int, size_bytes: int) -> None:
         """Count what went into a bucket; announce the next one when it is full."""
         if log.lane is Lane.LIVE and self._is_full(log, bucket, messages, size_bytes):
-            self._start(log, None)
             await self.open(log, self._clock.now_ticks() + ANNOUNCED_AHEAD_TICKS, last=LOWEST)
+            self._start(log, None)
 
     async def before(self, log: LogAddress, bucket: int, *, ticks: int) -> list[int]:
         """Return the buckets that were written in the last moments before this one, the nearest first."""

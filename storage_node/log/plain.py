@@ -94,8 +94,14 @@ class _PlainRound:
                 self._acknowledge(part)
             elif isinstance(answer, KeyPresent):
                 self._present(part, answer.keys)
+        await self._count(bucket, part)
+
+    async def _count(self, bucket: int, part: list[Entry]) -> None:
         size_bytes = sum([entry.size_bytes for entry in part])
-        await self.tools.buckets.written_plain(log, bucket, messages=len(part), size_bytes=size_bytes)
+        try:
+            await self.tools.buckets.written_plain(self.writer.log, bucket, messages=len(part), size_bytes=size_bytes)
+        except StoreError:
+            return  # the bucket grows on, until the next one can be announced
 
     def _acknowledge(self, part: list[Entry]) -> None:
         """What is complete in time counts; so must be what it rests on."""

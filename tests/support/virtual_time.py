@@ -6,6 +6,7 @@ Only for code that touches no real socket, thread or file: what it waits for mus
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -59,6 +60,11 @@ class LoopClock:
 
 
 def run_virtually(loop: VirtualLoop, main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end on the loop, then close it."""
+    """Run to the end on the loop, then close it; a task that failed unnoticed fails the test."""
+    failures: list[object] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context.get("exception") or context["message"]))
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(main)
+        result = runner.run(main)
+        gc.collect()
+    assert failures == []
+    return result
