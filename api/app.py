@@ -53,6 +53,7 @@ def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, aut
     app.url_map.redirect_defaults = False
     app.url_map.converters |= {"queue": QueueConverter, "ids": IdsConverter}
     front = FrontEnd(settings, node_client, clock, authenticator=authenticator)
+    app.extensions["front"] = front
     for route in ROUTES:
         app.add_url_rule(route.path, route.name, partial(_serve, front, route), methods=[route.method])
     app.add_url_rule(HEARTBEAT.path, HEARTBEAT.name, partial(_serve, front, HEARTBEAT), methods=_ALL_METHODS)

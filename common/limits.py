@@ -172,6 +172,8 @@ STREAM_QUEUES_MAX: Final = 20
 """Queues that one event stream follows."""
 STREAM_HEARTBEAT_MS: Final = 15_000
 """Milliseconds after which an idle event stream sends a comment."""
+STREAM_WAIT_MS: Final = 5_000
+"""Milliseconds that one read of an event stream waits: so long a stream may go on when its process is to end."""
 STREAM_S_MAX: Final = 3_600
 """Seconds after which an event stream ends; the client resumes with its last event id."""
 STREAM_PAGES_QUEUED_MAX: Final = 4
@@ -255,6 +257,7 @@ LINK_REQUESTS_PER_MINUTE_MAX: Final = 1_000_000
 LINK_RATES_TRACKED_MAX: Final = 10_000
 """Links with a rate that one front-end process counts at a time."""
 
+assert STREAM_WAIT_MS < REQUEST_DEADLINE_MS, "streams end within the time that a front end has to end"
 assert BATCH_BYTES_MAX * 4 // 3 < REQUEST_BYTES_MAX, "a full batch in base64 fits one request"
 assert BODY_BYTES_CEILING <= BATCH_BYTES_MAX <= READ_BYTES_MAX < FRAME_BYTES_MAX, "what is stored can be read"
 assert APPEND_BATCH_BYTES_MAX >= BATCH_BYTES_MAX, "a batch for one partition is one round"

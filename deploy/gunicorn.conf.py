@@ -44,3 +44,8 @@ umask = 0o007
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def post_worker_init(worker):
+    """Let event streams end by themselves once the worker is told to."""
+    worker.wsgi.extensions["front"].is_serving = lambda: worker.alive

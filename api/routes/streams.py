@@ -35,10 +35,12 @@ from api.validation.reads import (
     parse_stream_queues,
     stream_cursors_text,
 )
+from common.clock import Clock
 from common.limits import (
     STREAM_HEARTBEAT_MS,
     STREAM_PAGES_QUEUED_MAX,
     STREAM_S_MAX,
+    STREAM_WAIT_MS,
 )
 from common.protocol.failures import Code, FailureError, refuse
 from common.protocol.operations import Caller, Message, MessagesRead
@@ -131,6 +133,22 @@ class Follower:
                 self._sent[partition] = {message_id for message_id in sent if message_id > until}
 
 
+class _Beat:
+    """Fills long silences, so that a client which left is noticed and proxies keep the connection."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sent_s = clock.monotonic_s()
+
+    def after(self, events: bytes) -> bytes:
+        """Return the events; a comment where there are none and there were none for long."""
+        now_s = self._clock.monotonic_s()
+        if not events and now_s - self._sent_s < STREAM_HEARTBEAT_MS / 1000:
+            return b""
+        self._sent_s = now_s
+        return events or _IDLE
+
+
 class Ended(NamedTuple):
     """A follower can't go on."""
 
@@ -139,11 +157,12 @@ class Ended(NamedTuple):
 
 def _one_queue(front: FrontEnd, follower: Follower, first: Page) -> Iterator[bytes]:
     deadline_s = front.clock.monotonic_s() + STREAM_S_MAX
+    beat = _Beat(front.clock)
     yield _BEGIN + _events(first, cursor_text(first.cursor))
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
-            page = follower.read(wait_ms=STREAM_HEARTBEAT_MS)
-            yield _events(page, cursor_text(page.cursor)) or _IDLE
+            page = follower.read(wait_ms=STREAM_WAIT_MS)
+            yield beat.after(_events(page, cursor_text(page.cursor)))
     except FailureError as error:
         yield _failure(error)
 
@@ -151,6 +170,7 @@ def _one_queue(front: FrontEnd, follower: Follower, first: Page) -> Iterator[byt
 def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page]) -> Iterator[bytes]:
     deadline_s = front.clock.monotonic_s() + STREAM_S_MAX
     cursors = {page.queue: page.cursor for page in firsts}
+    beat = _Beat(front.clock)
     yield _BEGIN + b"".join(_events(page, stream_cursors_text(cursors), name=page.queue) for page in firsts)
     pages: queues.Queue[Page | Ended] = queues.Queue(STREAM_PAGES_QUEUED_MAX)
     stop = threading.Event()
@@ -158,7 +178,7 @@ def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page])
         threading.Thread(target=_follow, args=(follower, pages, stop), daemon=True).start()
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
-            yield _next_events(pages, cursors)
+            yield beat.after(_next_events(pages, cursors))
     except FailureError as error:
         yield _failure(error)
     finally:
@@ -167,9 +187,9 @@ def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page])
 
 def _next_events(pages: queues.Queue[Page | Ended], cursors: dict[str, bytes]) -> bytes:
     try:
-        page = pages.get(timeout=STREAM_HEARTBEAT_MS / 1000)
+        page = pages.get(timeout=STREAM_WAIT_MS / 1000)
     except queues.Empty:
-        return _IDLE
+        return b""
     if isinstance(page, Ended):
         raise page.error
     cursors[page.queue] = page.cursor
@@ -177,11 +197,11 @@ def _next_events(pages: queues.Queue[Page | Ended], cursors: dict[str, bytes]) -
 
 
 def _follow(follower: Follower, pages: queues.Queue[Page | Ended], stop: threading.Event) -> None:
-    """Read one of several queues, handing pages over as fast as they are sent; ends within one idle time."""
+    """Read one of several queues, handing pages over as fast as they are sent; ends within one wait."""
     page: Page | Ended
     while not stop.is_set():
         try:
-            page = follower.read(wait_ms=STREAM_HEARTBEAT_MS)
+            page = follower.read(wait_ms=STREAM_WAIT_MS)
         except FailureError as error:
             page = Ended(error)
         if isinstance(page, Page) and not page.messages:
