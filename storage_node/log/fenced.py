@@ -131,11 +131,9 @@ class _FencedRound:
         if not self.tools.buckets.cut or self.looked_before == bucket:
             return True
         keys = [LogKey(entry.key, LOWEST) for entry in self.entries if entry.key is not None and entry.bucket is None]
-        log = self.writer.log
+        log, consistency = self.writer.log, self.entries[0].pending.row.consistency
         for earlier in await self.tools.buckets.before(log, bucket, ticks=self._now()) if keys else ():
-            answer = await self.tools.store.append_fenced(
-                log, earlier, [], keys=keys, consistency=self.entries[0].pending.row.consistency
-            )
+            answer = await self.tools.store.append_fenced(log, earlier, [], keys=keys, consistency=consistency)
             if isinstance(answer, KeyPresent):
                 await self._present(answer.keys)
         self.looked_before = bucket

@@ -66,5 +66,5 @@ def run_virtually(loop: VirtualLoop, main: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         result = runner.run(main)
         gc.collect()
-    assert failures == []
+    assert not failures, failures
     return result
