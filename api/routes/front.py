@@ -84,11 +84,12 @@ class FrontEnd:
             AuthError: a credential does not count.
             FailureError: ``not_found``: there is no such application.
         """
+        environ = request.environ
         note().application = application
-        link = request.args.get("link") if "link=" in request.environ.get("QUERY_STRING", "") else None
+        link = request.args.get("link") if "link=" in environ.get("QUERY_STRING", "") else None
         caller = self._authenticator.authenticate(
             application,
-            authorization=request.environ.get("HTTP_AUTHORIZATION"),
+            authorization=environ.get("HTTP_AUTHORIZATION"),
             link=link,
             now_ms=ticks_to_unix_ms(self.clock.now_ticks()),
         )

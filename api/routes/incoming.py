@@ -96,27 +96,30 @@ def header(name: str) -> str | None:
     Raises:
         FailureError: ``invalid_request``: it is not UTF-8.
     """
-    value = request.environ.get("HTTP_" + name)
-    return None if value is None else _utf8(name, value)
+    return _header(request.environ, "HTTP_" + name)
 
 
 def raw_message(body: bytes) -> RawMessage:
     """Return the message that a raw body and its headers make."""
-    content_type = request.environ.get("CONTENT_TYPE") or None
+    environ = request.environ
     return RawMessage(
         body=body,
-        partition=header("X_PARTITION"),
-        ttl=header("X_TTL"),
-        delay=header("X_DELAY"),
-        partition_key=header("X_PARTITION_KEY"),
-        idempotency_key=header("IDEMPOTENCY_KEY"),
-        content_type=content_type and _utf8("CONTENT_TYPE", content_type),
-        attributes=_attributes(),
+        partition=_header(environ, "HTTP_X_PARTITION"),
+        ttl=_header(environ, "HTTP_X_TTL"),
+        delay=_header(environ, "HTTP_X_DELAY"),
+        partition_key=_header(environ, "HTTP_X_PARTITION_KEY"),
+        idempotency_key=_header(environ, "HTTP_IDEMPOTENCY_KEY"),
+        content_type=_header(environ, "CONTENT_TYPE") or None,
+        attributes=_attributes(environ),
     )
 
 
-def _attributes() -> dict[str, str]:
-    environ = request.environ
+def _header(environ: Mapping[str, str], name: str) -> str | None:
+    value = environ.get(name)
+    return None if value is None else _utf8(name, value)
+
+
+def _attributes(environ: Mapping[str, str]) -> dict[str, str]:
     names = [key for key in environ if key.startswith(_ATTRIBUTE_PREFIX)]
     return {
         name.removeprefix(_ATTRIBUTE_PREFIX).lower().replace("_", "-"): _utf8(name, environ[name]) for name in names
