@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
@@ -26,8 +28,9 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, BatchType, dict_factory, tuple_factory
 
+from common.clock import SYSTEM_CLOCK
 from storage_node.store.cql.retries import RetryOnOtherHost, SendOnce
-from storage_node.store.cql.statements import Kind, Level, Statement
+from storage_node.store.cql.statements import Kind, Level, Statement, qualify
 from storage_node.store.errors import StoreFailedError
 
 PROTOCOL_VERSION: Final = 5
@@ -37,6 +40,8 @@ REQUEST_TIMEOUT_S: Final = 2.25
 HEARTBEAT_S: Final = 1.0
 """A connection silent for this long is asked; without an answer in as long again its host is avoided."""
 RECONNECT_S: Final = 1.0
+SCHEMA_AGREEMENT_S: Final = 15.0
+UNHEARD_PAUSE_S: Final = 0.1
 READ_SPECULATION_S: Final = 0.1
 WRITE_SPECULATION_S: Final = 0.5
 
@@ -47,6 +52,9 @@ LEVELS: Final = {
     Level.SERIAL: ConsistencyLevel.SERIAL,
 }
 
+_UNHEARD_OF: Final = re.compile("does not exist|doesn't exist|unconfigured table|timed out|INCOMPATIBLE_SCHEMA")
+
+T = TypeVar("T")
 Deliver = Callable[[Any, BaseException | None], None]
 
 
@@ -91,23 +99,27 @@ class Connection:
 
     def execute(self, text: str, values: Sequence[object] = (), *, timeout_s: float = 30.0) -> list[tuple[Any, ...]]:
         """Run one statement of administration and wait for it."""
-        with _failing_plainly():
-            return list(self._session.execute(text, values or None, timeout=timeout_s, execution_profile="admin"))
+        return _until_known(
+            lambda: list(self._session.execute(text, values or None, timeout=timeout_s, execution_profile="admin"))
+        )
 
-    def use(self, keyspace: str) -> None:
-        """Choose the keyspace of all statements that are prepared afterwards."""
+    def settle_schema(self) -> None:
+        """Return once all hosts have the same schema: what another node has just made is known everywhere then."""
         with _failing_plainly():
-            self._session.set_keyspace(keyspace)
+            if not self._cluster.control_connection.wait_for_schema_agreement(wait_time=SCHEMA_AGREEMENT_S):
+                raise StoreFailedError("the hosts do not agree on the schema")
 
-    def prepare(self, statements: Sequence[Statement]) -> None:
+    def prepare(self, statements: Sequence[Statement], keyspace: str) -> None:
         """Prepare all statements on every host; one that the server refuses stops the start."""
         for statement in statements:
-            with _failing_plainly():
-                prepared = self._session.prepare(statement.text)
+            prepared = self._prepare(qualify(statement.text, keyspace))
             prepared.consistency_level = LEVELS[statement.level]
             prepared.serial_consistency_level = ConsistencyLevel.SERIAL
             prepared.is_idempotent = statement.kind.is_idempotent
             self._prepared[statement.name] = (prepared, statement.kind)
+
+    def _prepare(self, text: str) -> Any:
+        return _until_known(lambda: self._session.prepare(text))
 
     @property
     def hosts(self) -> list[Any]:
@@ -150,10 +162,28 @@ def _failing_plainly(cluster: Cluster | None = None) -> Iterator[None]:
     """Administration that fails has failed, whatever the driver calls it; a cluster without a session is let go."""
     try:
         yield
+    except StoreFailedError:
+        raise
     except Exception as error:
         if cluster is not None:
             cluster.shutdown()
         raise StoreFailedError(f"{type(error).__name__}: {error}") from error
+
+
+def _until_known(run: Callable[[], T]) -> T:
+    """Run a statement of administration; again for a while, where hosts have not heard of a table made elsewhere.
+
+    Such statements may run twice; a conditional one must recognize its own first run.
+    """
+    deadline_s = SYSTEM_CLOCK.monotonic_s() + SCHEMA_AGREEMENT_S
+    while True:
+        try:
+            with _failing_plainly():
+                return run()
+        except StoreFailedError as error:
+            if not _UNHEARD_OF.search(str(error)) or SYSTEM_CLOCK.monotonic_s() > deadline_s:
+                raise
+            threading.Event().wait(UNHEARD_PAUSE_S)
 
 
 def _attach(answer: ResponseFuture, deliver: Deliver) -> None:

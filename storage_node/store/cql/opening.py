@@ -51,7 +51,8 @@ def _open(settings: StoreSettings) -> Connection:
             schema.migrate(connection, keyspace=settings.keyspace, replication=_replication(settings, connection))
         else:
             schema.check(connection, keyspace=settings.keyspace)
-        connection.prepare(load_statements())
+        connection.settle_schema()
+        connection.prepare(load_statements(), settings.keyspace)
     except BaseException:
         connection.close()
         raise

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from common.clock import SYSTEM_CLOCK
 from storage_node.store.cql.driver import Connection
+from storage_node.store.cql.statements import qualify
 from storage_node.store.errors import StoreFailedError
 
 LOCK_TTL_S: Final = 60
@@ -46,24 +47,24 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
         StoreFailedError: the keyspace was made by a newer version, or another node holds the lock too long.
     """
     _make_keyspace(connection, keyspace, replication)
-    connection.use(keyspace)
-    if not missing_steps(connection):
+    if not missing_steps(connection, keyspace):
         return 0
-    lock = _Lock(connection)
+    lock = _Lock(connection, keyspace)
     lock.take()
     try:
-        steps = missing_steps(connection)
+        connection.settle_schema()
+        steps = missing_steps(connection, keyspace)
         for step in steps:
             lock.renew()
-            _apply(connection, step)
+            _apply(connection, step, keyspace)
         return len(steps)
     finally:
         lock.release()
 
 
-def missing_steps(connection: Connection) -> list[Step]:
-    """Return the steps that the chosen keyspace does not have yet."""
-    rows = connection.execute("SELECT number FROM schema_steps WHERE part = 'all'")
+def missing_steps(connection: Connection, keyspace: str) -> list[Step]:
+    """Return the steps that the keyspace does not have yet."""
+    rows = connection.execute(qualify("SELECT number FROM schema_steps WHERE part = 'all'", keyspace))
     applied = {number for (number,) in rows}
     steps = load_steps()
     if applied - {step.number for step in steps}:
@@ -80,8 +81,7 @@ def check(connection: Connection, *, keyspace: str) -> None:
     found = connection.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,))
     if ("schema_steps",) not in found:
         raise StoreFailedError(f"the keyspace {keyspace} has no schema: apply it first")
-    connection.use(keyspace)
-    if missing_steps(connection):
+    if missing_steps(connection, keyspace):
         raise StoreFailedError(f"the schema of the keyspace {keyspace} is not up to date: apply the missing steps")
 
 
@@ -96,6 +96,7 @@ def _make_keyspace(connection: Connection, keyspace: str, replication: Mapping[s
             f"CREATE KEYSPACE IF NOT EXISTS {keyspace}"
             f" WITH replication = {{'class': 'NetworkTopologyStrategy'{factors}}}"
         )
+    connection.settle_schema()
     found = connection.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,))
     columns = {
         "schema_steps": "part text, number int, name text, PRIMARY KEY ((part), number)",
@@ -104,30 +105,36 @@ def _make_keyspace(connection: Connection, keyspace: str, replication: Mapping[s
     for table in sorted(columns.keys() - {name for (name,) in found}):
         table_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{keyspace}.{table}")
         connection.execute(f"CREATE TABLE IF NOT EXISTS {keyspace}.{table} ({columns[table]}) WITH id = {table_id}")
+    connection.settle_schema()
 
 
-def _apply(connection: Connection, step: Step) -> None:
+def _apply(connection: Connection, step: Step, keyspace: str) -> None:
     for statement in step.statements:
-        connection.execute(statement)
-    connection.execute(
-        "INSERT INTO schema_steps (part, number, name) VALUES ('all', %s, %s)", (step.number, step.name)
-    )
+        connection.execute(qualify(statement, keyspace))
+    note = "INSERT INTO schema_steps (part, number, name) VALUES ('all', %s, %s)"
+    connection.execute(qualify(note, keyspace), (step.number, step.name))
 
 
 class _Lock:
     """One migrating node at a time; a node that dies with it loses it after a minute."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keyspace: str) -> None:
         self._connection = connection
+        self._keyspace = keyspace
         self._holder = uuid.uuid4()
 
     def take(self) -> None:
         deadline_s = SYSTEM_CLOCK.monotonic_s() + LOCK_PATIENCE_S
         pause = threading.Event()
-        while not self._applied(_TAKE, self._holder, LOCK_TTL_S):
+        while not self._is_taken():
             if SYSTEM_CLOCK.monotonic_s() > deadline_s:
                 raise StoreFailedError("another node has been applying the schema for too long")
             pause.wait(LOCK_POLL_S)
+
+    def _is_taken(self) -> bool:
+        """Taken now, or by a first run whose answer was lost: a refusal shows who holds it."""
+        row = self._connection.execute(qualify(_TAKE, self._keyspace), (self._holder, LOCK_TTL_S))[0]
+        return bool(row[0]) or row[-1] == self._holder
 
     def renew(self) -> None:
         if not self._applied(_RENEW, LOCK_TTL_S, self._holder, self._holder):
@@ -137,7 +144,7 @@ class _Lock:
         self._applied(_RELEASE, self._holder)
 
     def _applied(self, statement: str, *values: object) -> bool:
-        return bool(self._connection.execute(statement, values)[0][0])
+        return bool(self._connection.execute(qualify(statement, self._keyspace), values)[0][0])
 
 
 def _read_steps() -> Iterator[Step]:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 LIFETIMES: Final = ("hour", "week", "long")
 """The message tables, by ``LogAddress.lifetime``."""
 
+_TABLE: Final = re.compile(r"\b(FROM|INTO|UPDATE|TABLE IF NOT EXISTS) (\w+)\b(?!\.)")
 _HEAD: Final = re.compile(r"-- name: (\S+) \| table: (\S+) \| consistency: (\w+) \| kind: (\w+)")
 
 
@@ -49,6 +50,11 @@ class Statement(NamedTuple):
     level: Level
     kind: Kind
     text: str
+
+
+def qualify(text: str, keyspace: str) -> str:
+    """Name the keyspace before each table that has none: a connection's own would make prepared text ambiguous."""
+    return _TABLE.sub(rf"\1 {keyspace}.\2", text)
 
 
 def load_statements() -> list[Statement]:

@@ -1,0 +1,371 @@
+"""The Cassandra store beyond its contract: many starters, crashes between two writes, frozen hosts, bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from common.clock import SYSTEM_CLOCK
+from common.guarantees import Consistency
+from common.identifiers import HIGHEST, LOWEST, TICKS_PER_SECOND, make_id
+from storage_node.store.cql import CassandraStore, open_cassandra_store
+from storage_node.store.cql.buckets import place_of
+from storage_node.store.cql.opening import apply_schema
+from storage_node.store.cql.schema import load_steps
+from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError
+from storage_node.store.interface import LogAddress, QueueRow
+from tests.support.cassandra import shared_cluster
+from tests.support.cassandra_store import settings_for
+from tests.support.clock import ManualClock
+from tests.support.store_calls import LOW, STRONG, fresh_log, fresh_name, message, now, queue_row
+
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(400)]
+MINUTE_TICKS = 60 * TICKS_PER_SECOND
+
+
+@asynccontextmanager
+async def opened(nodes: int = 1, clock: ManualClock | None = None) -> AsyncIterator[CassandraStore]:
+    store = await open_cassandra_store(settings_for(nodes), clock=clock or SYSTEM_CLOCK)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def fresh_keyspace() -> str:
+    return f"k{os.urandom(6).hex()}"
+
+
+def drop(store: CassandraStore, keyspace: str) -> None:
+    store._session.connection.execute(f"DROP KEYSPACE {keyspace}")
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.2)
+
+
+# opening
+
+
+def test_ten_nodes_may_start_at_once_on_a_new_cluster() -> None:
+    """Every one of them opens; each step was applied once and every table exists once."""
+
+    async def scenario() -> None:
+        settings = settings_for(3, keyspace=fresh_keyspace())
+        stores = await asyncio.gather(*[open_cassandra_store(settings) for _ in range(10)])
+        execute = stores[0]._session.connection.execute
+        steps = execute(f"SELECT number FROM {settings.keyspace}.schema_steps")
+        tables = execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (settings.keyspace,))
+        made = [text.split()[5] for step in load_steps() for text in step.statements]
+        assert sorted(number for (number,) in steps) == [step.number for step in load_steps()]
+        assert sorted(name for (name,) in tables) == sorted([*made, "schema_lock", "schema_steps"])
+        for store in stores:
+            await store.ping()
+            assert await store.read_queue("app", "none") is None
+        drop(stores[0], settings.keyspace)
+        await asyncio.gather(*[store.close() for store in stores])
+
+    asyncio.run(scenario())
+
+
+def test_the_schema_is_applied_by_command_where_starting_may_not() -> None:
+    """Without permission a start refuses an empty cluster; after the command it opens; again it does nothing."""
+
+    async def scenario() -> None:
+        settings = msgspec.structs.replace(settings_for(1, keyspace=fresh_keyspace()), migrate_at_start=False)
+        with pytest.raises(StoreFailedError, match="has no schema"):
+            await open_cassandra_store(settings)
+        assert await asyncio.to_thread(apply_schema, settings) == len(load_steps())
+        assert await asyncio.to_thread(apply_schema, settings) == 0
+        store = await open_cassandra_store(settings)
+        (replication,) = store._session.connection.execute(
+            "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (settings.keyspace,)
+        )
+        assert dict(replication[0]) == {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1": "1"}
+        drop(store, settings.keyspace)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_keyspace_of_a_newer_version_is_refused() -> None:
+    """Old code on a new schema would write what new code no longer reads."""
+
+    async def scenario() -> None:
+        settings = settings_for(1, keyspace=fresh_keyspace())
+        store = await open_cassandra_store(settings)
+        store._session.connection.execute(
+            f"INSERT INTO {settings.keyspace}.schema_steps (part, number, name) VALUES ('all', 9999, 'future')"
+        )
+        with pytest.raises(StoreFailedError, match="newer version"):
+            await open_cassandra_store(settings)
+        drop(store, settings.keyspace)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_replication_is_not_guessed_for_a_cluster_of_several_nodes() -> None:
+    """One copy on three nodes would be the silent choice; it is refused instead."""
+    settings = msgspec.structs.replace(settings_for(3, keyspace=fresh_keyspace()), replication=None)
+    with pytest.raises(StoreFailedError, match="replication is required"):
+        asyncio.run(open_cassandra_store(settings))
+
+
+def test_nobody_there_is_said_plainly() -> None:
+    """A cluster that can't be reached is one named error, and nothing is left running."""
+    settings = msgspec.structs.replace(settings_for(1), port=1)
+    with pytest.raises(StoreFailedError, match="NoHostAvailable"):
+        asyncio.run(open_cassandra_store(settings))
+
+
+# what a crash leaves between two writes
+
+
+def test_a_queue_whose_creator_crashed_is_listed_and_the_listing_mended() -> None:
+    """The row was made, its copy was not: a page shows the row, and repairs the listing once it is surely decided."""
+
+    async def scenario() -> None:
+        clock = ManualClock(now())
+        async with opened(clock=clock) as store:
+            row = queue_row(fresh_name("app"), "halfway")
+            await store._queues._listing.doubt(row)
+            await store._queues._insert(row)
+            for ticks in (0, 2 * MINUTE_TICKS):
+                clock.advance(ticks=ticks)
+                assert await store.list_queues(row.application, offset=None, limit=10) == ([row], None)
+            assert await _doubts_of(store, row) == 0
+            assert await store.list_queues(row.application, offset=None, limit=10) == ([row], None)
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_whose_remover_crashed_is_not_listed() -> None:
+    """The row is gone, its copy is not: no page shows it, and the copy goes."""
+
+    async def scenario() -> None:
+        clock = ManualClock(now())
+        async with opened(clock=clock) as store:
+            row = queue_row(fresh_name("app"), "half-gone")
+            await store.insert_queue(row)
+            await store._queues._listing.doubt(row)
+            await store._session.compare_and_set("remove_queue", row.application, row.name, row.version, row.queue_id)
+            for ticks in (0, 2 * MINUTE_TICKS):
+                clock.advance(ticks=ticks)
+                assert await store.list_queues(row.application, offset=None, limit=10) == ([], None)
+            assert await _doubts_of(store, row) == 0
+
+    asyncio.run(scenario())
+
+
+async def _doubts_of(store: CassandraStore, row: QueueRow) -> int:
+    count = 0
+    for shard in range(32):
+        rows = await store._session.read("list_shard", row.application, shard, "", 10)
+        count += sum(len(doubts or ()) for _, _, doubts, _ in rows)
+    return count
+
+
+def test_the_data_of_a_queue_that_was_not_removed_after_all_are_kept() -> None:
+    """A removal that was begun and refused leaves an entry to erase; it is struck off, not carried out."""
+
+    async def scenario() -> None:
+        clock = ManualClock(now())
+        async with opened(clock=clock) as store:
+            row = queue_row(fresh_name("app"), "kept")
+            await store.insert_queue(row)
+            log = fresh_log()._replace(queue_id=row.queue_id)
+            bucket = now()
+            await store.open_bucket(log, bucket, last=LOWEST, now_ticks=bucket)
+            await store.append_fenced(log, bucket, [message(make_id(bucket, LOW))], consistency=STRONG)
+            assert not await store.remove_queue(msgspec.structs.replace(row, version=99))
+            for ticks in (0, 2 * MINUTE_TICKS):
+                clock.advance(ticks=ticks)
+                while await store.erase_step(now_ticks=clock.now_ticks()):
+                    pass
+                found = await store.list_messages(log, bucket, low=LOWEST, high=HIGHEST, limit=10, now_ticks=bucket)
+                assert len(found) == 1
+
+    asyncio.run(scenario())
+
+
+# lifetimes
+
+
+@pytest.mark.parametrize("bucket", [0, 1], ids=["the first bucket", "a bucket of now"])
+def test_the_index_outlives_messages_that_live_longer_than_their_table(bucket: int) -> None:
+    """A month's message in a log of an hour, or in a bucket that never rolled, stays findable for its month."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            moment = now()
+            log, begin = fresh_log()._replace(lifetime=0), moment * bucket
+            ends = moment + 30 * 24 * 60 * MINUTE_TICKS
+            await store.open_bucket(log, begin, last=LOWEST, now_ticks=moment)
+            rows = [message(make_id(moment, LOW), expires_ticks=ends)]
+            await store.append_fenced(log, begin, rows, consistency=STRONG)
+            assert [(row.bucket, row.announced_ticks) for row in await store.list_buckets(log)] == [(begin, moment)]
+            assert store._buckets._until[place_of(log, begin)] >= ends
+
+    asyncio.run(scenario())
+
+
+# the way to the cluster
+
+
+def test_small_writes_are_not_held_back_by_the_kernel() -> None:
+    """Every connection has Nagle's algorithm off: without it each batch over 4 KB takes 40 ms longer."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            pools = store._session.connection._session._pools.values()
+            sockets = [pool._connection._socket for pool in pools]
+            assert sockets
+            assert all(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in sockets)
+
+    asyncio.run(scenario())
+
+
+def test_too_many_statements_are_refused_and_the_rest_is_answered() -> None:
+    """What waits is bounded; beyond the bound the answer is overload at once."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            answers = await asyncio.gather(*[store.ping() for _ in range(9_000)], return_exceptions=True)
+            refused = [answer for answer in answers if answer is not None]
+            assert refused
+            assert all(isinstance(answer, StoreOverloadedError) for answer in refused)
+            assert answers.count(None) >= 8_192
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_call_gives_its_place_back() -> None:
+    """Callers that leave before the answer cost nothing afterwards."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            for _ in range(3):
+                tasks = [asyncio.create_task(store.ping()) for _ in range(400)]
+                await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait_for(store.ping(), 5)
+            assert store._session._waiting == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_hosts_clocks_are_read() -> None:
+    """On one machine they agree with ours to within the round trip."""
+
+    async def scenario() -> None:
+        async with opened(3) as store:
+            times = await store.read_clocks()
+            assert len(times) == 3
+            for each in times:
+                assert each.sent_ticks - TICKS_PER_SECOND // 100 <= each.host_ticks
+                assert each.host_ticks <= each.received_ticks + TICKS_PER_SECOND // 100
+
+    asyncio.run(scenario())
+
+
+# frozen hosts
+
+
+@asynccontextmanager
+async def frozen(*numbers: int) -> AsyncIterator[None]:
+    """These nodes of the cluster of three stand still; afterwards the ring is whole again."""
+    cluster = shared_cluster(3)
+    nodes = [cluster.nodes[number - 1] for number in numbers]
+    for node in nodes:
+        node.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.send(signal.SIGCONT)
+        for node in cluster.nodes:
+            await asyncio.to_thread(node.wait_until_ready, patience_seconds=120)
+
+
+def test_one_frozen_host_of_three_is_no_outage() -> None:
+    """Idempotent statements all succeed well within D/2; conditional ones do once the host is noticed."""
+
+    async def scenario() -> None:
+        async with opened(3) as store:
+            log, bucket = fresh_log(), now()
+            await store.open_bucket(log, bucket, last=LOWEST, now_ticks=bucket)
+            slowest_s, conditional = 0.0, list[bool]()
+            async with frozen(3):
+                begun = time.monotonic()
+                while time.monotonic() - begun < 8:
+                    sent = time.monotonic()
+                    rows = [message(make_id(now(), LOW))]
+                    await store.append_plain(log, bucket, rows, consistency=STRONG)
+                    found = await store.read_messages(log, bucket, [rows[0].message_id], now_ticks=now())
+                    assert len(found) == 1
+                    slowest_s = max(slowest_s, time.monotonic() - sent)
+                    conditional.append(await _succeeds(store.insert_queue(queue_row(fresh_name("app"), "q"))))
+                    await asyncio.sleep(0.02)
+            assert slowest_s < 2.5
+            assert all(conditional[-10:])
+            assert conditional.count(False) <= 3
+
+    asyncio.run(scenario())
+
+
+def test_two_frozen_hosts_of_three_are_told_and_outlived() -> None:
+    """No write is acknowledged, each is told in time, weak reads go on; afterwards the same store works again."""
+
+    async def scenario() -> None:
+        async with opened(3) as store:
+            log, bucket = fresh_log(), now()
+            await store.open_bucket(log, bucket, last=LOWEST, now_ticks=bucket)
+            stored = message(make_id(bucket, LOW))
+            await store.append_plain(log, bucket, [stored], consistency=STRONG)
+            async with frozen(2, 3):
+                for n in range(3):
+                    sent = time.monotonic()
+                    late = [message(make_id(now() + n, LOW))]
+                    assert not await _succeeds(store.append_plain(log, bucket, late, consistency=STRONG))
+                    assert time.monotonic() - sent < 3
+                await until(lambda: _reads_weakly(store, bucket, log), seconds=20)
+            await until(lambda: _succeeds(store.insert_queue(queue_row(fresh_name("app"), "after"))), seconds=30)
+
+    async def _reads_weakly(store: CassandraStore, bucket: int, log: LogAddress) -> bool:
+        try:
+            found = await store.list_messages(
+                log,
+                bucket,
+                low=LOWEST,
+                high=HIGHEST,
+                limit=10,
+                now_ticks=now(),
+                consistency=Consistency.WEAK,
+            )
+        except StoreError:
+            return False
+        return len(found) >= 1
+
+    asyncio.run(scenario())
+
+
+async def _succeeds(call: Awaitable[object]) -> bool:
+    try:
+        await call
+    except StoreError:
+        return False
+    return True
