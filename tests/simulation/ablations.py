@@ -1,0 +1,5 @@
+"""Rules switched off one at a time."""
+
+from __future__ import annotations
+
+ABLATIONS: dict = {}

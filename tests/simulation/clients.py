@@ -1,0 +1,229 @@
+"""Simulated clients: they publish, claim, ack, follow, rewind, and write down what they saw."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from common.guarantees import Guarantee
+from common.protocol import operations as ops
+from common.protocol.failures import Code, FailureError
+from tests.simulation.loops import World
+from tests.simulation.nodes import Network
+from tests.simulation.scenario import APPLICATION, GROUP, HOSTILE_S, QUEUE, Scenario
+from tests.support.checkers import Acked, Delivered, Followed, History, Outcome, Published
+
+CALLER = ops.Caller(principals=(f"app:{APPLICATION}",))
+QUIET_CLAIMS = 4
+"""Empty claims in a row, in the quiet time, after which a consumer is done."""
+GIVE_UP_S = HOSTILE_S + 240.0
+
+
+class Clients:
+    """All clients of one run."""
+
+    def __init__(self, scenario: Scenario, world: World, network: Network, rng: random.Random) -> None:
+        self.scenario = scenario
+        self.world = world
+        self.network = network
+        self.rng = rng
+        self.history = History(scenario.guarantee, strict=scenario.strict)
+        self.names: dict[str, Any] = {"application": APPLICATION, "caller": CALLER, "queue": QUEUE}
+        self._claims = 0
+        self._ackers: set[asyncio.Task[None]] = set()
+
+    @property
+    def now_s(self) -> float:
+        return self.world.now_s
+
+    @property
+    def hostile(self) -> bool:
+        return self.now_s < HOSTILE_S
+
+    async def run(self) -> None:
+        """Do everything; ends when nothing is left to claim."""
+        scenario = self.scenario
+        await self._ask(ops.CreateQueue(**self.names, settings=scenario.settings))
+        if scenario.max_deliveries:
+            dead = {**self.names, "queue": "dead"}
+            await self._ask(ops.CreateQueue(**dead, settings=ops.QueueSettings()))
+        loop = asyncio.get_running_loop()
+        bursts = [self.rng.uniform(0, HOSTILE_S * 0.8) for _ in range(3)]
+        publishers = [loop.create_task(self._publish(n, self.rng.choice(bursts))) for n in range(scenario.messages)]
+        others = [loop.create_task(self._follow(p)) for p in range(1, scenario.partitions + 1)]
+        if scenario.seek:
+            others.append(loop.create_task(self._rewind()))
+        if scenario.end:
+            await asyncio.sleep(self.rng.uniform(0, HOSTILE_S / 2))
+            await self._seek("end")
+            self.history.from_s = self.now_s
+        consumers = [loop.create_task(self._consume()) for _ in range(2)]
+        await asyncio.gather(*publishers, *consumers, *others)
+        await asyncio.gather(*self._ackers)
+
+    async def _ask(self, operation: ops.Operation) -> Any:
+        """Ask until it is answered."""
+        while True:
+            try:
+                return await self.network.call(operation, fail_over=True)
+            except FailureError as error:
+                assert error.failure.code is not Code.INTERNAL, error
+                await asyncio.sleep(0.2)
+
+    # publishing
+
+    async def _publish(self, number: int, burst_s: float) -> None:
+        scenario, rng = self.scenario, self.rng
+        await asyncio.sleep(max(burst_s + rng.uniform(0, 1.5) - self.now_s, 0))
+        once = scenario.guarantee is Guarantee.EXACTLY_ONCE
+        record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < 0.3)
+        record.partition = rng.randint(1, scenario.partitions)
+        delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
+        self.history.published.append(record)
+        message = ops.NewMessage(
+            body=record.body,
+            delay_ms=delay_ms,
+            idempotency_key=record.body.decode() if record.keyed else None,
+        )
+        for attempt in range(3 if record.keyed else 1):
+            operation = ops.Publish(
+                **self.names,
+                messages=(message,),
+                partition=record.partition,
+                attempt_key=f"{number}-{attempt}",
+            )
+            record.outcome = await self._publish_once(operation, record, fail_over=once or record.keyed)
+            if record.outcome is not Outcome.UNKNOWN:
+                return
+            await asyncio.sleep(rng.uniform(0.1, 15))
+
+    async def _publish_once(self, operation: ops.Publish, record: Published, *, fail_over: bool) -> Outcome:
+        earlier = record.outcome is Outcome.UNKNOWN and record.ended_s > 0
+        try:
+            answer: ops.Published = await self.network.call(operation, fail_over=fail_over)
+            result = answer.results[0]
+        except FailureError as error:
+            result = ops.Stored(failure=error.failure)
+        record.ended_s = self.now_s
+        if result.failure is None:
+            record.message_id, record.partition = result.message_id, result.partition
+            return Outcome.OK
+        assert result.failure.code is not Code.INTERNAL, result.failure
+        return Outcome.UNKNOWN if earlier or result.failure.code is Code.OUTCOME_UNKNOWN else Outcome.FAILED
+
+    # consuming
+
+    async def _consume(self) -> None:
+        quiet = 0
+        while quiet < QUIET_CLAIMS:
+            assert self.now_s < GIVE_UP_S, "it never ends"
+            await asyncio.sleep(self.rng.uniform(0.05, 1.0) if self.hostile else 2.5)
+            got = await self._claim()
+            leftover = self.hostile or got or self._ackers
+            quiet = 0 if leftover or self.now_s < HOSTILE_S + 20 else quiet + 1
+
+    async def _claim(self) -> bool:
+        scenario, rng = self.scenario, self.rng
+        self._claims += 1
+        claim_id = f"c{self._claims}" if scenario.leases and rng.random() < 0.7 else None
+        wait_ms = rng.choice((0, 0, 1_500)) if self.hostile else 0
+        operation = ops.Claim(
+            **self.names,
+            group=GROUP,
+            limit=rng.randint(1, 4),
+            lease_ms=None,
+            wait_ms=wait_ms,
+            claim_id=claim_id,
+        )
+        began_s, number = self.now_s, self._claims
+        for _ in range(3 if claim_id else 1):
+            try:
+                answer: ops.Claims = await self.network.call(operation, wait_ms=wait_ms)
+            except FailureError as error:
+                assert error.failure.code is not Code.INTERNAL, error
+                if error.failure.code in (Code.OUTCOME_UNKNOWN, Code.STORE_UNAVAILABLE, Code.UNAVAILABLE):
+                    self.history.claims_unknown += error.failure.code is Code.OUTCOME_UNKNOWN
+                    await asyncio.sleep(rng.uniform(0.1, 2))
+                    continue
+                return True
+            self._receive(answer, began_s, number)
+            return bool(answer.claims)
+        return True
+
+    def _receive(self, answer: ops.Claims, began_s: float, number: int) -> None:
+        for one in answer.claims:
+            record = Delivered(
+                began_s=began_s,
+                ended_s=self.now_s,
+                partition=one.message.partition,
+                message_id=one.message.message_id,
+                body=one.message.body,
+                receipt=one.receipt,
+                delivery=one.deliveries,
+                lease_s=self.scenario.lease_s,
+                claim=number,
+            )
+            self.history.delivered.append(record)
+            if one.receipt is not None and not (self.hostile and self.rng.random() < 0.15):
+                task = asyncio.get_running_loop().create_task(self._work(record, one.receipt))
+                self._ackers.add(task)
+                task.add_done_callback(self._ackers.discard)
+
+    async def _work(self, record: Delivered, receipt: str) -> None:
+        rng, lease_s = self.rng, self.scenario.lease_s
+        if self.hostile:
+            await asyncio.sleep(rng.choice((0.05, rng.uniform(0, 2 * lease_s), rng.uniform(5, 12))))
+        if self.scenario.give_back and self.hostile and rng.random() < 0.3:
+            self.history.extended.add(record.message_id)
+            receipt = await self._hold_or_release(receipt)
+            if not receipt:
+                return
+            await asyncio.sleep(rng.uniform(0, lease_s))
+        while True:
+            began_s = self.now_s
+            answer = await self._ask(ops.Ack(**self.names, receipts=(receipt,)))
+            outcome = answer.results[0].outcome
+            record_of = Acked(began_s, self.now_s, receipt, record.message_id, record.delivery, outcome)
+            self.history.acked.append(record_of)
+            if not (self.hostile and rng.random() < 0.3):
+                return
+            await asyncio.sleep(rng.uniform(0, 15))
+
+    async def _hold_or_release(self, receipt: str) -> str:
+        if self.rng.random() < 0.5:
+            delay_ms = self.rng.choice((0, 4_000))
+            await self._ask(ops.Release(**self.names, receipts=(receipt,), delay_ms=delay_ms))
+            return ""
+        answer = await self._ask(ops.Extend(**self.names, receipts=(receipt,), lease_ms=None))
+        return answer.results[0].new_receipt or receipt
+
+    # looking on
+
+    async def _follow(self, partition: int) -> None:
+        followed = Followed(partition)
+        self.history.followed.append(followed)
+        while self.now_s < HOSTILE_S + 15:
+            await asyncio.sleep(self.rng.uniform(0.1, 3))
+            operation = ops.Read(
+                **self.names,
+                partitions=(partition,),
+                after=followed.complete_until or None,
+                limit=1_000,
+            )
+            try:
+                answer: ops.MessagesRead = await self.network.call(operation)
+            except FailureError:
+                continue
+            followed.seen.update(message.message_id for message in answer.messages)
+            told = answer.complete_until.get(partition, b"")
+            followed.complete_until = max(followed.complete_until, told)
+
+    async def _rewind(self) -> None:
+        await asyncio.sleep(self.rng.uniform(0.3, 1.0) * HOSTILE_S)
+        sent_s = self.now_s
+        await self._seek("start")
+        self.history.sought_s = (sent_s, self.now_s)
+
+    async def _seek(self, position: str) -> None:
+        await self._ask(ops.SeekGroup(**self.names, group=GROUP, position=position))

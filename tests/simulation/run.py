@@ -1,0 +1,114 @@
+"""One seed: build the world, let it happen, judge the history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from storage_node.store.interface import Lane, LogAddress
+from tests.simulation.clients import GIVE_UP_S, Clients
+from tests.simulation.cluster import Cluster, bodies_stored, run_now
+from tests.simulation.loops import MachineLoop, World
+from tests.simulation.nodes import Network, SimulatedNode
+from tests.simulation.scenario import APPLICATION, HOSTILE_S, QUEUE, SKEW_S_MAX, Scenario, draw
+from tests.support.checkers import check
+
+
+class Run:
+    """A world with one cluster, its nodes, a network and clients."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.rng = random.Random(scenario.seed)
+        self.world = World()
+        self.cluster = Cluster(self.world, self.rng)
+        self.nodes = [
+            SimulatedNode(
+                f"n{number}",
+                self.cluster,
+                skew_s=self.rng.choice((-1, 1)) * self.rng.uniform(0.3, 1) * SKEW_S_MAX,
+                applications=scenario.applications,
+            )
+            for number in range(scenario.nodes)
+        ]
+        self.network = Network(self.cluster, self.nodes)
+        self.client_loop = MachineLoop(self.world)
+        self.clients = Clients(scenario, self.world, self.network, self.rng)
+
+    def run(self) -> list[str]:
+        """Let it happen; return the violations."""
+        self._set_hostility(self.scenario.rough)
+        main = self.client_loop.spawn(self.clients.run())
+        main.add_done_callback(lambda _: setattr(self.world, "stopped", True))
+        self.cluster.loop.call_later(1.0, self._harm)
+        self.cluster.loop.call_at(HOSTILE_S, self._heal)
+        self.world.run(GIVE_UP_S + 60)
+        found = [*self.world.errors]
+        if not main.done():
+            found.append("it never ends")
+        elif main.exception() is not None:
+            found.append(f"a client failed: {main.exception()!r}")
+        found += check(self._history())
+        self._close()
+        return found
+
+    def _history(self):  # type: ignore[no-untyped-def]
+        history = self.clients.history
+        row = run_now(self.cluster.kept.read_queue(APPLICATION, QUEUE))
+        dead = run_now(self.cluster.kept.read_queue(APPLICATION, "dead"))
+        if row is not None:
+            history.stored = bodies_stored(self.cluster, _logs(row))
+        if dead is not None:
+            history.buried = set(bodies_stored(self.cluster, _logs(dead)))
+        return history
+
+    def _set_hostility(self, rough: float) -> None:
+        self.cluster.hostility = 0.06 * rough
+        self.network.hostility = 0.08 * rough
+        for node in self.nodes:
+            node.step_pauses = self.scenario.step_pauses if rough else 0.0
+
+    def _harm(self) -> None:
+        if self.world.now_s >= HOSTILE_S:
+            return
+        node, drawn = self.rng.choice(self.nodes), self.rng.random()
+        if drawn < 0.6:
+            node.pause(self.rng.choice((self.rng.uniform(0, 1), self.rng.uniform(0, 15))))
+        elif drawn < 0.85 and node.up:
+            node.crash()
+            self.cluster.loop.call_later(self.rng.uniform(0.1, 4), node.start)
+        self.cluster.loop.call_later(self.rng.expovariate(0.15 * self.scenario.rough) + 0.1, self._harm)
+
+    def _heal(self) -> None:
+        self._set_hostility(0)
+        for node in self.nodes:
+            node.loop.paused_until_s = 0.0
+
+    def _close(self) -> None:
+        loops = [self.client_loop, self.network.loop, self.cluster.loop]
+        loops += [loop for node in self.nodes for loop in (*node.crashed, node.loop)]
+        for loop in loops:
+            loop.crash()
+        for loop in loops:
+            loop.bury()
+
+
+def _logs(row) -> list[LogAddress]:  # type: ignore[no-untyped-def]
+    return [
+        LogAddress(row.queue_id, partition, lane, row.lifetime)
+        for partition in range(1, row.partitions + 1)
+        for lane in Lane
+    ]
+
+
+def run_seed(
+    seed: int,
+    *,
+    change: Callable[[Scenario], Scenario] = lambda scenario: scenario,
+    ablation: Callable[[Run], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> list[str]:
+    """Run one seed and return what was violated."""
+    run = Run(change(draw(seed)))
+    with ablation(run):
+        return run.run()

@@ -1,0 +1,267 @@
+"""Judging a run by its history: one checker per guarantee, and what all of them share.
+
+A history holds what clients saw: every call with when it began and ended and whether it was ok, failed or *unknown*.
+A checker returns the violations it finds, as sentences; an empty list says nothing more than that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from common.guarantees import Guarantee
+
+
+class Outcome(StrEnum):
+    """What a client knows of its call."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass
+class Published:
+    """One message and what became of its publish."""
+
+    body: bytes
+    began_s: float
+    ended_s: float = 0.0
+    outcome: Outcome = Outcome.UNKNOWN
+    message_id: bytes = b""
+    partition: int = 0
+    keyed: bool = False
+    due_s: float = 0.0
+
+
+@dataclass
+class Delivered:
+    """One message in the answer of a claim."""
+
+    began_s: float
+    """When the claim was sent; with ``ended_s``, all that a client knows of when it was handed out."""
+    ended_s: float
+    partition: int
+    message_id: bytes
+    body: bytes
+    receipt: str | None
+    delivery: int
+    lease_s: float
+    claim: int
+    """Number of the claim that brought it."""
+
+
+@dataclass
+class Acked:
+    """One answer to an ack."""
+
+    began_s: float
+    ended_s: float
+    receipt: str
+    message_id: bytes
+    delivery: int
+    outcome: str
+
+
+@dataclass
+class Followed:
+    """What a reader that follows a partition has seen, and up to where it was told to be complete."""
+
+    partition: int
+    seen: set[bytes] = field(default_factory=set)
+    complete_until: bytes = b""
+
+
+@dataclass
+class History:
+    """Everything that clients saw of one queue and group."""
+
+    guarantee: Guarantee
+    strict: bool = False
+    published: list[Published] = field(default_factory=list)
+    delivered: list[Delivered] = field(default_factory=list)
+    acked: list[Acked] = field(default_factory=list)
+    extended: set[bytes] = field(default_factory=set)
+    """Messages whose lease was extended or released by a client."""
+    followed: list[Followed] = field(default_factory=list)
+    stored: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
+    """Body -> copies in the store at the end."""
+    buried: set[bytes] = field(default_factory=set)
+    """Bodies in the dead-letter queue."""
+    claims_unknown: int = 0
+    """Claims whose answer never came."""
+    sought_s: tuple[float, float] | None = None
+    """When the group was rewound to the start: (sent, answered)."""
+    from_s: float = 0.0
+    """Messages published from then on are the group's."""
+
+
+def check(history: History) -> list[str]:
+    """Return the violations of what the history's guarantee promises."""
+    found = [*_complete_reads(history), *_phantoms(history), *BY_GUARANTEE[history.guarantee](history)]
+    if history.strict:
+        found += check_order(history)
+    return sorted(set(found))
+
+
+# --- one per guarantee ----------------------------------------------------------------------------------------
+
+
+def check_at_most_once(history: History) -> list[str]:
+    """No message leaves twice; none is missing unless a claim's answer was lost."""
+    times: dict[bytes, int] = defaultdict(int)
+    for one in history.delivered:
+        times[one.message_id] += 1
+    found = ["delivered twice" for count in times.values() if count > 1]
+    missing = [p for p in _owed(history) if p.message_id not in times]
+    if len(missing) > 0 and not history.claims_unknown:
+        found.append("acknowledged, never delivered")
+    return found
+
+
+def check_at_least_once(history: History) -> list[str]:
+    """Every acknowledged message is delivered, and in the end acked."""
+    return [*_never_delivered(history), *_never_acked(history), *_rewind_undone(history)]
+
+
+def check_exactly_once(history: History) -> list[str]:
+    """Stored once, settled by one receipt, every answer true; nothing is handed out twice while leased."""
+    return [
+        *check_at_least_once(history),
+        *_stored_twice(history),
+        *_two_winners(history),
+        *_after_settled(history),
+        *_leased_twice(history),
+    ]
+
+
+def check_order(history: History) -> list[str]:
+    """One claim at a time, in the order of the log."""
+    found = []
+    for one in history.delivered:
+        for other in history.delivered:
+            if one.partition != other.partition or other.began_s <= one.ended_s or one.claim == other.claim:
+                continue
+            first = not any(
+                d.message_id == other.message_id and d.began_s < other.began_s for d in history.delivered
+            )
+            if first and other.message_id < one.message_id:
+                found.append("out of order")
+            free = min([one.began_s + one.lease_s, *_settled_times(history, one)])
+            if other.ended_s < free and one.message_id not in history.extended:
+                found.append("two claims at once")
+    return found
+
+
+BY_GUARANTEE = {
+    Guarantee.AT_MOST_ONCE: check_at_most_once,
+    Guarantee.AT_LEAST_ONCE: check_at_least_once,
+    Guarantee.EXACTLY_ONCE: check_exactly_once,
+}
+
+
+# --- single properties ----------------------------------------------------------------------------------------
+
+
+def _owed(history: History) -> list[Published]:
+    return [
+        p
+        for p in history.published
+        if p.outcome is Outcome.OK and p.began_s >= history.from_s and p.body not in history.buried
+    ]
+
+
+def _never_delivered(history: History) -> list[str]:
+    delivered = {one.body for one in history.delivered}
+    return ["acknowledged, never delivered" for p in _owed(history) if p.body not in delivered]
+
+
+def _never_acked(history: History) -> list[str]:
+    won = {one.message_id for one in history.acked if one.outcome in ("acked", "already_acked")}
+    ids = {one.message_id for one in history.delivered}
+    buried = {d.message_id for d in history.delivered if d.body in history.buried}
+    return ["delivered, never acked" for message_id in ids - won - buried]
+
+
+def _rewind_undone(history: History) -> list[str]:
+    if history.sought_s is None:
+        return []
+    sent_s, answered_s = history.sought_s
+    again = {one.body for one in history.delivered if one.ended_s > sent_s}
+    before = [p for p in _owed(history) if p.ended_s < sent_s]
+    late = {one.message_id for one in history.acked if one.outcome == "acked" and one.began_s > answered_s}
+    fresh = {one.message_id for one in history.delivered if one.ended_s > sent_s}
+    found = ["not delivered again after the rewind" for p in before if p.body not in again]
+    return found + ["acked after the rewind without a new delivery" for message_id in late - fresh]
+
+
+def _stored_twice(history: History) -> list[str]:
+    return [
+        "stored twice" if len(history.stored.get(p.body, ())) > 1 else "acknowledged, not stored"
+        for p in history.published
+        if (p.outcome is Outcome.OK and len(history.stored.get(p.body, ())) != 1)
+        or len(history.stored.get(p.body, ())) > 1
+    ]
+
+
+def _two_winners(history: History) -> list[str]:
+    if history.sought_s is not None:
+        return []
+    winners: dict[bytes, set[int]] = defaultdict(set)
+    for one in history.acked:
+        if one.outcome == "acked":
+            winners[one.message_id].add(one.delivery)
+    return ["two acks told acked" for deliveries in winners.values() if len(deliveries) > 1]
+
+
+def _after_settled(history: History) -> list[str]:
+    if history.sought_s is not None:
+        return []
+    won = {one.message_id: one.ended_s for one in reversed(history.acked) if one.outcome == "acked"}
+    return [
+        "delivered after it was settled"
+        for one in history.delivered
+        if one.message_id in won and one.began_s > won[one.message_id]
+    ]
+
+
+def _settled_times(history: History, one: Delivered) -> list[float]:
+    return [acked.began_s for acked in history.acked if acked.message_id == one.message_id]
+
+
+def _leased_twice(history: History) -> list[str]:
+    """A lease made after ``began_s`` lasts ``lease_s`` of the true time at least, unless it was given back."""
+    if history.sought_s is not None:
+        return []
+    found = []
+    by_id: dict[bytes, list[Delivered]] = defaultdict(list)
+    for one in history.delivered:
+        by_id[one.message_id].append(one)
+    for deliveries in by_id.values():
+        for one in deliveries:
+            later = [d for d in deliveries if d.delivery > one.delivery and d.receipt != one.receipt]
+            if any(d.ended_s < one.began_s + one.lease_s for d in later) and one.message_id not in history.extended:
+                found.append("leased twice at once")
+    return found
+
+
+def _complete_reads(history: History) -> list[str]:
+    """Nothing acknowledged may stay unseen at or below what a reader was told to be complete."""
+    return [
+        "complete_until skipped one"
+        for followed in history.followed
+        for p in history.published
+        if p.outcome is Outcome.OK
+        and p.partition == followed.partition
+        and p.message_id <= followed.complete_until
+        and p.message_id not in followed.seen
+    ]
+
+
+def _phantoms(history: History) -> list[str]:
+    """What certainly failed must not appear."""
+    failed = {p.body for p in history.published if p.outcome is Outcome.FAILED}
+    known = {p.body for p in history.published}
+    found = ["failed, yet delivered" for one in history.delivered if one.body in failed]
+    return found + ["delivered, never published" for one in history.delivered if one.body not in known]
