@@ -136,6 +136,8 @@ class _FencedRound:
             answer = await self.tools.store.append_fenced(log, earlier, [], keys=keys, consistency=consistency)
             if isinstance(answer, KeyPresent):
                 await self._present(answer.keys)
+            if not self.entries:
+                break
         self.looked_before = bucket
         return bool(self.entries)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common.guarantees import Consistency
@@ -193,7 +194,7 @@ def test_a_key_stores_one_message_however_often_it_is_sent(tmp_path: Path) -> No
         message = NewMessage(body=b"x", idempotency_key="k", content_type="text/plain")
         attempts = await asyncio.gather(*[node.publish(queue, message) for _ in range(20)])
         grown = await node.queues.update("notes", "inbox", QueueSettings(partitions=9))
-        attempts.append(await node.publish(grown, NewMessage(**{**_fields(message), "partition": 9})))
+        attempts.append(await node.publish(grown, msgspec.structs.replace(message, partition=9)))
         places = {(one.results[0].partition, one.results[0].message_id) for one in attempts}
         assert len(places) == 1
         assert bodies(await node.read(grown, partitions=())) == [b"x"]
@@ -202,10 +203,6 @@ def test_a_key_stores_one_message_however_often_it_is_sent(tmp_path: Path) -> No
         assert other.results[0].failure.code is Code.IDEMPOTENCY_CONFLICT
 
     on_sqlite(tmp_path, test)
-
-
-def _fields(message: NewMessage) -> dict[str, object]:
-    return {name: getattr(message, name) for name in message.__struct_fields__}
 
 
 def test_the_front_ends_attempts_are_one_publish_under_exactly_once(tmp_path: Path) -> None:

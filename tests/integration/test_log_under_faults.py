@@ -34,6 +34,8 @@ DELAY_S_MAX = 4.0
 SKEW_MS = LATE_WINDOW_MS // 5
 MESSAGES = 120
 TRIES_MAX = 6
+ATTEMPTS_S_MAX = 10.0
+"""Seconds after which a front end begins no further attempt."""
 
 
 class TrueTime:
@@ -75,7 +77,10 @@ class World:
         await asyncio.sleep(self.rng.uniform(0, 60))
         body = b"%d" % number
         delay_ms = self.rng.choice((None, None, None, 1, 800, 6_000))
+        end_s = self.nodes[0].clock.monotonic_s() + ATTEMPTS_S_MAX
         for _ in range(TRIES_MAX if retries else 1):
+            if self.nodes[0].clock.monotonic_s() > end_s:
+                return
             message = NewMessage(body=body, delay_ms=delay_ms)
             try:
                 published = await self.node().publish(queue, message, partition=1, attempt=f"attempt-{number}")
