@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from common.limits import CONNECT_DEADLINE_MS
-from common.protocol.failures import Code, Failure, FailureError
+from common.protocol.failures import Code, Failure, FailureError, Retry
 from common.protocol.operations import ApplicationOperation, Member, Operation, QueueOperation
 
 PATIENCE_S: Final = CONNECT_DEADLINE_MS * 0.85 / 1000
@@ -149,9 +149,11 @@ class _Journey:
         if outcome is Lost.TIMED_OUT:
             self.spent.add(member.address)
         elif isinstance(outcome, Failure):
-            if outcome.code is not Code.MOVED:
-                raise FailureError(outcome)
-            return None
+            if outcome.code is Code.MOVED:
+                return None
+            if self._maybe_done and outcome.retry is Retry.LATER:
+                raise self.failure()
+            raise FailureError(outcome)
         elif isinstance(outcome, msgspec.Struct):
             return outcome
         self._maybe_done = True

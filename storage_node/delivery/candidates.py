@@ -89,7 +89,8 @@ class Candidates:
         return [*before, *new]
 
     def _in_order(self) -> list[Place]:
-        sure = {lane: window.sure for lane, window in self.cell.windows.items()}
+        known = self.cell.in_order_until()
+        sure = {lane: min(window.sure, known) for lane, window in self.cell.windows.items()}
         return sorted(
             place
             for place in {*self.found.messages, *self.found.gone}

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from common.clock import Clock
 from common.guarantees import LogKind, Ordering
-from common.identifiers import MessageId, id_after
+from common.identifiers import HIGHEST, MessageId, id_after
 from common.limits import READ_BYTES_MAX
 from storage_node.delivery import state as states
 from storage_node.delivery.lifecycle import Stage
@@ -99,7 +99,7 @@ class Cell:
         found = await self._fetch([*also, *ready, *fresh])
         gone = {place for place in (*also, *ready, *fresh) if place not in found}
         self._remove(gone)
-        missing = wanted - sum(place in found for place in (*ready, *fresh))
+        missing = wanted if self.strict else wanted - sum(place in found for place in (*ready, *fresh))
         missing = min(missing, max(1, self.queue.max_in_flight - len(self.state)))
         complete = True
         if missing > 0 or self._unsure():
@@ -127,6 +127,10 @@ class Cell:
     def _unsure(self) -> bool:
         """Must a strict partition look a second time, for what a first look may have missed?"""
         return self.strict and any(window.seen > window.sure for window in self.windows.values())
+
+    def in_order_until(self) -> MessageId:
+        """Return up to where both lanes are known, so that one can't overtake the other."""
+        return min(window.seen if window.cut_short else HIGHEST for window in self.windows.values())
 
     def _remove(self, gone: Iterable[Place]) -> None:
         for lane, window in self.windows.items():
@@ -180,6 +184,8 @@ class Cell:
             new += sum(states.stage_of(self.state, lane, message_id) is Stage.NEW for message_id in ids)
             window = self.windows[lane]
             window.merge(ids, low=low, sure=listing.sure_until.get(lane, low))
+            if low >= window.seen or window.seen in ids[-1:]:
+                window.cut_short = len(ids) >= limit
             if low <= window.sure:
                 window.listed_s = began_s
         if found is not None:

@@ -56,8 +56,7 @@ class Clients:
             others.append(loop.create_task(self._rewind()))
         if scenario.end:
             await asyncio.sleep(self.rng.uniform(0, HOSTILE_S / 2))
-            await self._seek("end")
-            self.history.from_s = self.now_s
+            await self._begin_at_end()
         consumers = [loop.create_task(self._consume()) for _ in range(2)]
         await asyncio.gather(*publishers, *consumers, *others)
         await asyncio.gather(*self._ackers)
@@ -80,6 +79,7 @@ class Clients:
         record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < 0.3)
         record.partition = rng.randint(1, scenario.partitions)
         delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
+        record.due_s = self.now_s + 15 if delay_ms else 0.0
         self.history.published.append(record)
         message = ops.NewMessage(
             body=record.body,
@@ -224,6 +224,17 @@ class Clients:
         sent_s = self.now_s
         await self._seek("start")
         self.history.sought_s = (sent_s, self.now_s)
+
+    async def _begin_at_end(self) -> None:
+        operation = ops.SeekGroup(**self.names, group=GROUP, position="end")
+        while True:
+            try:
+                await self.network.call(operation)
+                break
+            except FailureError as error:
+                self.history.moved_twice |= error.failure.code is Code.OUTCOME_UNKNOWN
+                await asyncio.sleep(0.2)
+        self.history.from_s = self.now_s
 
     async def _seek(self, position: str) -> None:
         await self._ask(ops.SeekGroup(**self.names, group=GROUP, position=position))
