@@ -22,7 +22,7 @@ import msgspec
 
 from common.limits import CONNECT_DEADLINE_MS
 from common.protocol.failures import Code, Failure, FailureError, Retry
-from common.protocol.operations import ApplicationOperation, Member, Operation, QueueOperation
+from common.protocol.operations import ApplicationOperation, Member, Operation, Published, QueueOperation
 
 PATIENCE_S: Final = CONNECT_DEADLINE_MS * 0.85 / 1000
 """Seconds that a call waits for a node that can be reached; the rest is for the way to the client."""
@@ -155,11 +155,24 @@ class _Journey:
                 raise self.failure()
             raise FailureError(outcome)
         elif isinstance(outcome, msgspec.Struct):
-            return outcome
+            return self._honest(outcome)
         self._maybe_done = True
         if not self._call.fail_over:
             raise self.failure()
         return None
+
+    def _honest(self, reply: msgspec.Struct) -> msgspec.Struct:
+        """Return the reply; of what this node refused, an earlier one may have stored all the same."""
+        if not self._maybe_done or not isinstance(reply, Published):
+            return reply
+        unknown = self.failure().failure
+        results = tuple(
+            msgspec.structs.replace(one, failure=unknown)
+            if one.failure is not None and one.failure.retry is Retry.LATER
+            else one
+            for one in reply.results
+        )
+        return msgspec.structs.replace(reply, results=results)
 
     def failure(self) -> FailureError:
         """Return what to say when nothing more can be tried."""
