@@ -58,6 +58,11 @@ class Queues:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._reads: dict[tuple[str, str], int] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many rows are in memory."""
+        return len(self._known)
+
     # finding
 
     def known(self, application: str, name: str) -> QueueRow | None:

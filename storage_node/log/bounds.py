@@ -53,10 +53,10 @@ class BoundsTaker:
         mark = stamper.mark()
         high = {
             Lane.LIVE: self._below_undecided(live, last_id_at(max(stamper.highest, now))),
-            Lane.DELAYED: self._below_undecided(delayed, last_id_at(now)),
+            Lane.DELAYED: self._below_undecided(delayed, last_id_at(now if self._tools.several_nodes else mark)),
         }
         if not self._tools.several_nodes:
-            sure = {Lane.LIVE: last_id_at(mark), Lane.DELAYED: last_id_at(min(mark, now))}
+            sure = dict.fromkeys(high, last_id_at(mark))
         elif queue.log is LogKind.PLAIN:
             sure = dict.fromkeys(high, self._window(now))
         else:
