@@ -1,5 +1,271 @@
-"""Rules switched off one at a time."""
+"""Rules of the design switched off one at a time: a run that does not notice would prove nothing.
+
+Each ablation names the rule, the scenarios that can show its absence, and how it is taken out of the real code.
+"""
 
 from __future__ import annotations
 
-ABLATIONS: dict = {}
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from common.guarantees import Guarantee, LogKind
+from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
+from common.limits import LATE_WINDOW_MS
+from storage_node.delivery import groups, moves, service
+from storage_node.delivery import state as states
+from storage_node.delivery.cell import Cell
+from storage_node.delivery.jobs import AckJob, Answered
+from storage_node.delivery.row import Row
+from storage_node.log import plain
+from storage_node.log.bounds import BoundsTaker
+from storage_node.log.clockcheck import ClockCheck
+from tests.simulation.run import Run, run_seed
+from tests.simulation.scenario import Scenario
+
+Patch = Callable[[Run], AbstractContextManager[object]]
+D_TICKS = LATE_WINDOW_MS * TICKS_PER_MS
+
+
+class Ablation(NamedTuple):
+    """One rule switched off."""
+
+    rule: str
+    change: Callable[[Scenario], Scenario]
+    patch: Patch
+    quick: bool = True
+    """Noticed soon enough for the everyday tests."""
+
+    def run(self, seed: int) -> list[str]:
+        """Run one seed without the rule."""
+        return run_seed(seed, change=self.change, ablation=self.patch)
+
+    def noticed_at(self, *, seeds: int = 500) -> int | None:
+        """Return the first seed that notices."""
+        return next((seed for seed in range(1, seeds + 1) if self.run(seed)), None)
+
+
+@contextmanager
+def swapped(*changes: tuple[Any, str, object]) -> Iterator[None]:
+    """Put other values in the place of attributes, for a while."""
+    with ExitStack() as stack:
+        for owner, name, value in changes:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        yield
+
+
+def _of(guarantee: Guarantee, **features: Any) -> Callable[[Scenario], Scenario]:
+    plainly: dict[str, Any] = {
+        "guarantee": guarantee,
+        "log": None,
+        "strict": False,
+        "seek": False,
+        "end": False,
+        "delays": False,
+        "give_back": False,
+        "max_deliveries": 0,
+        "partitions": 1,
+        "rough": 2.0,
+    }
+    return lambda scenario: scenario._replace(**{**plainly, **features})
+
+
+ALO, AMO, EO = Guarantee.AT_LEAST_ONCE, Guarantee.AT_MOST_ONCE, Guarantee.EXACTLY_ONCE
+
+
+# --- the log --------------------------------------------------------------------------------------------------
+
+
+def _late_append_counts(_: Run) -> AbstractContextManager[None]:
+    return swapped((plain, "HALF_WINDOW_TICKS", 1 << 60))
+
+
+def _no_window(_: Run) -> AbstractContextManager[None]:
+    return swapped((BoundsTaker, "_window", lambda _self, now: last_id_at(now)))
+
+
+def _no_fence(run: Run) -> AbstractContextManager[None]:
+    return _changed_call(run, "append_fenced", {"fenced": False})
+
+
+def _no_keys(run: Run) -> AbstractContextManager[None]:
+    return _changed_call(run, "append_fenced", {"keys": ()})
+
+
+def _changed_call(run: Run, changed: str, values: dict[str, object]) -> AbstractContextManager[None]:
+    do = run.cluster.do
+
+    def other(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        return do(name, args, {**kwargs, **values} if name == changed else kwargs)
+
+    return swapped((run.cluster, "do", other))
+
+
+def _one_look(_: Run) -> AbstractContextManager[None]:
+    async def fences(_self: BoundsTaker, _live: object, _delayed: object, high: dict[Any, MessageId]) -> object:
+        return dict(high)
+
+    return swapped((BoundsTaker, "_fences", fences))
+
+
+def _no_horizon(_: Run) -> AbstractContextManager[None]:
+    async def horizon(_self: BoundsTaker, _delayed: object, now_id: MessageId) -> MessageId:
+        return now_id
+
+    return swapped((BoundsTaker, "_horizon", horizon))
+
+
+def _clock_unchecked(run: Run) -> AbstractContextManager[None]:
+    for node in run.nodes:
+        node.clock.skew_s *= 5
+    return swapped((ClockCheck, "sure", lambda _self: True))
+
+
+def _retried_inside(_: Run) -> AbstractContextManager[None]:
+    async def again(self: Any) -> None:
+        if not await self.backoff.pause(plain.latest_deadline_s(self.entries)):
+            self._fail(plain.OUTCOME_UNKNOWN)
+
+    return swapped((plain._PlainRound, "_again", again))
+
+
+# --- delivery -------------------------------------------------------------------------------------------------
+
+
+def _position_at_write(_: Run) -> AbstractContextManager[None]:
+    tidy = Row._tidy
+
+    async def late(self: Row) -> None:
+        old = last_id_at(self.cell.clock.now_ticks() - D_TICKS)
+        for window in self.cell.windows.values():
+            window.sure = max(window.sure, min(old, window.seen))
+        await tidy(self)
+
+    return swapped((Row, "_tidy", late))
+
+
+def _rows_unconditional(run: Run) -> AbstractContextManager[None]:
+    return swapped((run.cluster, "unconditional", True))
+
+
+def _token_of_claim(_: Run) -> AbstractContextManager[None]:
+    def token(self: Cell) -> bytes:
+        self.state.made.add(b"claim!")
+        return b"claim!"
+
+    return swapped((Cell, "new_token", token))
+
+
+def _no_from_memory(_: Run) -> AbstractContextManager[None]:
+    answer = Row._answer
+
+    def at_once(self: Row, attempt: Any, *, fresh: bool) -> Any:
+        del fresh
+        return answer(self, attempt, fresh=True)
+
+    return swapped((Row, "_answer", at_once))
+
+
+def _read_back_decides(_: Run) -> AbstractContextManager[None]:
+    read_back = Row._read_back
+
+    async def deciding(self: Row, attempts: Any, jobs: Any, *, unknown: bool) -> Any:
+        proven = await read_back(self, attempts, jobs, unknown=unknown)
+        for job in jobs if proven is None and unknown else ():
+            if isinstance(job, AckJob) and not job.future.done():
+                job.future.set_result(tuple(Answered("lease_lost") for _ in job._leases))
+        return proven
+
+    return swapped((Row, "_read_back", deciding))
+
+
+def _no_epoch(_: Run) -> AbstractContextManager[None]:
+    seek = moves.seek
+
+    def same_epoch(state: states.State, positions: Any) -> states.State:
+        moved = seek(state, positions)
+        moved.epoch -= 1
+        return moved
+
+    return swapped((moves, "seek", same_epoch))
+
+
+def _end_is_now(_: Run) -> AbstractContextManager[None]:
+    def place_of(row: Any, partition: int) -> tuple[MessageId, MessageId]:
+        del partition
+        before = id_before(first_id_at(row.created_ticks))
+        return before, before
+
+    return swapped((groups, "place_of", place_of), (service, "place_of", place_of))
+
+
+def _winner_forgotten(_: Run) -> AbstractContextManager[None]:
+    settle = moves.settle
+
+    def plainly(state: states.State, won: states.Lease, *, now: int) -> None:
+        settle(state, won, now=now)
+        entry = state.lanes[won.lane].entries.get(won.message_id)
+        if entry is not None:
+            states.place(state, won.lane, won.message_id, entry._replace(kept=False))
+
+    def standing(state: states.State, lease: states.Lease, *, now: int) -> states.Standing:
+        found = real(state, lease, now=now)
+        gone = lease.message_id not in state.lanes[lease.lane].entries and lease.epoch == state.epoch
+        return states.Standing.WON if gone and found is states.Standing.OLD else found
+
+    real = states.standing
+    from storage_node.delivery import exactly_once
+
+    return swapped((moves, "settle", plainly), (exactly_once, "standing", standing))
+
+
+def _no_slack(_: Run) -> AbstractContextManager[None]:
+    return swapped((states, "claimable_at", lambda _state, entry: entry.until_ticks))
+
+
+def _out_before_written(_: Run) -> AbstractContextManager[None]:
+    def early(self: Row, attempt: Any) -> Any:
+        for one in attempt.judged:
+            self._resolve(one)
+        return attempt
+
+    return swapped((Row, "_answer_early", early))
+
+
+def _strict_without_order(_: Run) -> AbstractContextManager[None]:
+    return swapped((Cell, "strict", False))
+
+
+ABLATIONS: dict[str, Ablation] = {
+    "late_append_counts": Ablation(
+        "a plain append counts only within D/2 of its id's time", _of(ALO, publish_hard=True), _late_append_counts
+    ),
+    "no_window": Ablation("in a plain log nothing younger than D is sure", _of(ALO), _no_window),
+    "no_fence": Ablation("a fenced append lands above everything before it", _of(EO), _no_fence),
+    "no_keys": Ablation("a retried append finds its keys", _of(EO), _no_keys),
+    "one_look": Ablation("a fenced log is sure only up to what was seen before", _of(EO), _one_look),
+    "no_horizon": Ablation("claims move the delayed lane's horizon", _of(EO, delays=True), _no_horizon, quick=False),
+    "clock_unchecked": Ablation("without a good clock no plain append counts", _of(ALO), _clock_unchecked),
+    "retried_inside": Ablation("at_most_once never retries a publish inside", _of(AMO), _retried_inside),
+    "position_at_write": Ablation(
+        "position rests on a listing's beginning, not on the time of writing", _of(ALO), _position_at_write, quick=False
+    ),
+    "rows_unconditional": Ablation(
+        "rows are written by compare-and-set under every guarantee", _of(ALO, seek=True), _rows_unconditional
+    ),
+    "token_of_claim": Ablation("a token is made anew for every lease", _of(EO), _token_of_claim),
+    "no_from_memory": Ablation("no is never said from memory", _of(EO), _no_from_memory, quick=False),
+    "read_back_decides": Ablation("a read-back does not answer", _of(EO), _read_back_decides, quick=False),
+    "no_epoch": Ablation("a seek begins another epoch", _of(ALO, seek=True), _no_epoch),
+    "end_is_now": Ablation("a group's end is its time minus D", _of(ALO, end=True), _end_is_now, quick=False),
+    "winner_forgotten": Ablation("the winner of a redelivered message is remembered", _of(EO), _winner_forgotten),
+    "no_slack": Ablation("another node's lease is left D/2 longer", _of(EO), _no_slack),
+    "out_before_written": Ablation(
+        "under at_most_once the row is written before messages leave", _of(AMO), _out_before_written
+    ),
+    "strict_without_order": Ablation(
+        "a strict partition gives to one at a time, in order", _of(EO, strict=True), _strict_without_order
+    ),
+}
+_ = LogKind

@@ -33,6 +33,8 @@ class Cluster:
         self.kept = MemoryCluster(self.clock)
         self.hostility = 0.0
         """The share of calls that meet a fault."""
+        self.append_pauses = 0.0
+        """Share of appends before which the node is paused."""
         self.writes: dict[str, int] = {}
         self.unconditional = False
         """Ablation: delivery rows are written whatever stands there."""
@@ -66,6 +68,9 @@ class _Handle:
             raise AttributeError(name)
 
         async def call(*args: Any, **kwargs: Any) -> object:
+            if name.startswith("append_") and self._cluster.rng.random() < self._cluster.append_pauses:
+                self._node.paused_until_s = self._node.time() + self._cluster.rng.uniform(0, 10)
+                await self._wait(0)
             if name == "list_messages":
                 return await self._list(args, kwargs)
             return await self._meet(name, args, kwargs)

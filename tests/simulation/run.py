@@ -66,6 +66,7 @@ class Run:
     def _set_hostility(self, rough: float) -> None:
         self.cluster.hostility = 0.06 * rough
         self.network.hostility = 0.08 * rough
+        self.cluster.append_pauses = 0.15 if rough and self.scenario.publish_hard else 0.0
         for node in self.nodes:
             node.step_pauses = self.scenario.step_pauses if rough else 0.0
 

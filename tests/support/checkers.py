@@ -116,6 +116,8 @@ def check_at_most_once(history: History) -> list[str]:
     for one in history.delivered:
         times[one.message_id] += 1
     found = ["delivered twice" for count in times.values() if count > 1 and not history.moved_twice]
+    copies = [p for p in history.published if not p.keyed and len(history.stored.get(p.body, ())) > 1]
+    found += ["stored twice without a retry of the client" for _ in copies]
     missing = [p for p in _owed(history) if p.message_id not in times]
     if len(missing) > 0 and not history.claims_unknown:
         found.append("acknowledged, never delivered")
