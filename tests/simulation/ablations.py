@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from common.guarantees import Guarantee, LogKind
+from common.guarantees import Guarantee
 from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
 from common.limits import LATE_WINDOW_MS
 from storage_node.delivery import groups, moves, service
@@ -67,6 +67,7 @@ def _of(guarantee: Guarantee, **features: Any) -> Callable[[Scenario], Scenario]
         "max_deliveries": 0,
         "partitions": 1,
         "rough": 2.0,
+        "keyed": 0.3 if guarantee is Guarantee.EXACTLY_ONCE else 0.0,
     }
     return lambda scenario: scenario._replace(**{**plainly, **features})
 
@@ -110,7 +111,7 @@ def _one_look(_: Run) -> AbstractContextManager[None]:
 
 
 def _no_horizon(_: Run) -> AbstractContextManager[None]:
-    async def horizon(_self: BoundsTaker, _delayed: object, now_id: MessageId) -> MessageId:
+    async def horizon(_self: BoundsTaker, _delayed: object, now_id: MessageId, _last: MessageId) -> MessageId:
         return now_id
 
     return swapped((BoundsTaker, "_horizon", horizon))
@@ -268,4 +269,3 @@ ABLATIONS: dict[str, Ablation] = {
         "a strict partition gives to one at a time, in order", _of(EO, strict=True), _strict_without_order
     ),
 }
-_ = LogKind

@@ -76,7 +76,7 @@ class Clients:
         scenario, rng = self.scenario, self.rng
         await asyncio.sleep(max(burst_s + rng.uniform(0, 1.5) - self.now_s, 0))
         once = scenario.guarantee is Guarantee.EXACTLY_ONCE
-        record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < 0.3)
+        record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < scenario.keyed)
         record.partition = rng.randint(1, scenario.partitions)
         delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
         record.due_s = self.now_s + 15 if delay_ms else 0.0
@@ -220,7 +220,7 @@ class Clients:
             followed.complete_until = max(followed.complete_until, told)
 
     async def _rewind(self) -> None:
-        await asyncio.sleep(self.rng.uniform(0.3, 1.0) * HOSTILE_S)
+        await asyncio.sleep(max(self.rng.uniform(0.3, 1.0) * HOSTILE_S - self.now_s, 0))
         sent_s = self.now_s
         await self._seek("start")
         self.history.sought_s = (sent_s, self.now_s)

@@ -11,7 +11,7 @@ from api.routing import Lost, Pause, Send, call_of, route
 from common.limits import PUBLISH_DEADLINE_MS, REQUEST_DEADLINE_MS
 from common.protocol.envelope import RequestContext
 from common.protocol.failures import Code, Failure, FailureError
-from common.protocol.operations import Member, Members, Operation, Publish, SeekGroup
+from common.protocol.operations import Claim, Member, Members, Operation, Publish, SeekGroup
 from common.settings import ApplicationSettings
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
@@ -144,7 +144,10 @@ class Network:
                 late_s = self.rng.uniform(0, 3) if self.rng.random() < self.hostility / 2 else 0
                 self.loop.call_later(self.rng.expovariate(200) + late_s, settle, result)
 
-        repeated = not isinstance(operation, Publish | SeekGroup) and self.rng.random() < self.hostility / 3
+        once = isinstance(operation, Publish | SeekGroup) or (
+            isinstance(operation, Claim) and operation.claim_id is None
+        )
+        repeated = not once and self.rng.random() < self.hostility / 3
         for _ in range(2 if repeated else 1):
             drawn = self.rng.random()
             if drawn < self.hostility / 2:

@@ -37,6 +37,8 @@ class Scenario(NamedTuple):
     step_pauses: float
     publish_hard: bool
     """Nodes are often paused between stamping and writing."""
+    keyed: float
+    """Share of publishes under a client's key."""
 
     @property
     def applications(self) -> dict[str, ApplicationSettings]:
@@ -64,10 +66,11 @@ def draw(seed: int) -> Scenario:
     leases = guarantee is not Guarantee.AT_MOST_ONCE
     strict = leases and r.random() < 0.15
     seek = leases and not strict and r.random() < 0.25
+    fenced = r.random() < 0.2
     return Scenario(
         seed=seed,
         guarantee=guarantee,
-        log=LogKind.FENCED if guarantee is not Guarantee.EXACTLY_ONCE and r.random() < 0.2 else None,
+        log=LogKind.FENCED if fenced and guarantee is not Guarantee.EXACTLY_ONCE else None,
         strict=strict,
         partitions=1 if strict or r.random() < 0.8 else 2,
         nodes=2 if r.random() < 0.8 else 3,
@@ -81,4 +84,5 @@ def draw(seed: int) -> Scenario:
         rough=r.choice((0.3, 1.0, 2.0)),
         step_pauses=r.choice((0.0, 0.0005, 0.002)),
         publish_hard=r.random() < 0.3,
+        keyed=0.3 if fenced or strict or guarantee is Guarantee.EXACTLY_ONCE else 0.0,
     )
