@@ -131,7 +131,7 @@ class Row:
         unknown = False
         while jobs:
             self._give_up(jobs, unknown=unknown)
-            attempt = await self._judge(jobs)
+            attempt = await self._judge(_waited_for(jobs))
             if any(one.verdict.changed for one in attempt.judged):
                 attempt = self._answer_early(attempt)
                 try:
@@ -147,7 +147,7 @@ class Row:
                 if proven is not None:
                     self._finish(proven)
                     return
-                jobs = [job for job in jobs if not job.future.done()]
+                jobs = _waited_for(jobs)
                 continue
             jobs = self._answer(attempt, fresh=fresh)
             if jobs:
@@ -202,7 +202,7 @@ class Row:
         found = await cell.survey(wanted, also=also, now=now) if wanted or also else NOTHING
         now = cell.clock.now_ticks()
         candidates = Candidates(cell, found, self.key.group, now=now)
-        judged = [_Judged(job, job.judge(cell, candidates, now=now), job.answer) for job in jobs]
+        judged = [_Judged(job, job.judge(cell, candidates, now=now), job.answer) for job in _waited_for(jobs)]
         return _Attempt(judged, candidates.corpses)
 
     def _answer(self, attempt: _Attempt, *, fresh: bool) -> Jobs:
@@ -288,6 +288,11 @@ class Row:
             else:
                 return attempts.get(self._version) if self._version is not None else None
         return None
+
+
+def _waited_for(jobs: Jobs) -> Jobs:
+    """Leave out what nobody waits for any more: nothing may be handed out to it."""
+    return [job for job in jobs if not job.future.done()]
 
 
 def _fail(jobs: Jobs, error: Exception) -> None:

@@ -250,7 +250,10 @@ ABLATIONS: dict[str, Ablation] = {
     "clock_unchecked": Ablation("without a good clock no plain append counts", _of(ALO), _clock_unchecked),
     "retried_inside": Ablation("at_most_once never retries a publish inside", _of(AMO), _retried_inside),
     "position_at_write": Ablation(
-        "position rests on a listing's beginning, not on the time of writing", _of(ALO), _position_at_write, quick=False
+        "position rests on a listing's beginning, not on the time of writing",
+        _of(ALO, messages=20, publish_hard=True, step_pauses=0.0),
+        _position_at_write,
+        quick=False,
     ),
     "rows_unconditional": Ablation(
         "rows are written by compare-and-set under every guarantee", _of(ALO, seek=True), _rows_unconditional
