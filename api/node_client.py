@@ -27,6 +27,7 @@ from common.limits import (
     PUBLISH_DEADLINE_MS,
     REQUEST_DEADLINE_MS,
 )
+from common.link_keys import Seed, parse_seed
 from common.protocol.codec import MalformedFrameError, encode_request, type_answer
 from common.protocol.envelope import NO_REQUEST, Answer, Request
 from common.protocol.failures import Code, Failure, FailureError
@@ -61,9 +62,12 @@ class NodeClient:
     Belongs to one native thread of the process that made the first call; any number of greenlets may call at once.
     """
 
-    def __init__(self, seeds: Sequence[str], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        """``seeds`` are endpoints of nodes to ask for the members; none is connected before the first call."""
-        self._seeds = tuple(_seed_member(address) for address in dict.fromkeys(seeds))
+    def __init__(self, seeds: Sequence[str], *, clock: Clock = SYSTEM_CLOCK, curve_secret: str = "") -> None:
+        """``seeds`` are nodes to ask for the members, ``endpoint`` or ``endpoint key``; none is connected before the
+        first call.  ``curve_secret`` is this front end's own key (Z85), needed where the nodes have keys.
+        """
+        self._seeds = tuple(_seed_member(parse_seed(seed)) for seed in dict.fromkeys(seeds))
+        self._curve_secret = curve_secret
         self._clock = clock
         self._pid = 0
 
@@ -152,7 +156,7 @@ class NodeClient:
         return self._attempt(action, errand)
 
     def _attempt(self, send: Send, errand: Errand) -> Outcome:
-        connection = self._connection(send.member.address)
+        connection = self._connection(send.member)
         if not connection.usable:
             return Lost.NOT_SENT
         request_id = next(self._request_ids)
@@ -213,14 +217,22 @@ class NodeClient:
         self._known = False
         self._members = self._seeds
         for seed in self._seeds:
-            self._connection(seed.address)
+            self._connection(seed)
         self._refresher = gevent.spawn(self._refresh_always)
 
-    def _connection(self, address: str) -> Connection:
-        connection = self._connections.get(address)
+    def _connection(self, member: Member) -> Connection:
+        connection = self._connections.get(member.address)
+        if connection is not None and connection.curve_key != member.curve_key and not connection.usable:
+            connection.close()
+            connection = None
         if connection is None:
-            connection = self._connections[address] = Connection(
-                self._context, address, on_change=self._on_change, now_s=self._clock.monotonic_s
+            connection = self._connections[member.address] = Connection(
+                self._context,
+                member.address,
+                on_change=self._on_change,
+                now_s=self._clock.monotonic_s,
+                curve_key=member.curve_key,
+                curve_secret=self._curve_secret,
             )
         return connection
 
@@ -239,23 +251,24 @@ class NodeClient:
     def _refresh(self) -> None:
         if self._any_usable():
             self._last_up_s = self._clock.monotonic_s()
-        for address in self._to_ask():
-            answer = self._ask(address)
+        for member in self._to_ask():
+            answer = self._ask(member)
             if isinstance(answer, Members):
                 self._learn(answer.members)
                 return
 
-    def _to_ask(self) -> list[str]:
+    def _to_ask(self) -> list[Member]:
         """Return the nodes that can be asked, members first."""
-        addresses = dict.fromkeys([*(member.address for member in self._members), *(s.address for s in self._seeds)])
-        return [address for address in addresses if self._connection(address).usable]
+        known = {member.address: member for member in (*self._seeds, *self._members)}
+        ordered = dict.fromkeys(member.address for member in (*self._members, *self._seeds))
+        return [known[address] for address in ordered if self._connection(known[address]).usable]
 
-    def _ask(self, address: str) -> Outcome:
+    def _ask(self, member: Member) -> Outcome:
         budget_ms = MEMBERS_REFRESH_MS
         question = ListMembers()
         now_s = self._clock.monotonic_s()
         call = call_of(question, fail_over=True, wait_ms=0, now_s=now_s, budget_ms=budget_ms)
-        return self._attempt(Send(_seed_member(address), call.deadline_s), Errand(call, question, budget_ms))
+        return self._attempt(Send(member, call.deadline_s), Errand(call, question, budget_ms))
 
     def _learn(self, members: Sequence[Member]) -> None:
         latest: dict[str, Member] = {}
@@ -263,8 +276,8 @@ class NodeClient:
             latest[member.address] = member
         self._known = True
         self._members = tuple(member for member in latest.values() if member.state == "serving")
-        for address in latest:
-            self._connection(address)
+        for member in latest.values():
+            self._connection(member)
         kept = latest.keys() | {seed.address for seed in self._seeds}
         for address in [address for address in self._connections if address not in kept]:
             if not self._connections[address].busy:
@@ -284,5 +297,6 @@ def _outcome(answer: Answer | Lost | None, operation: Operation, member: Member)
         return _UNREADABLE
 
 
-def _seed_member(address: str) -> Member:
-    return Member(member_id=address, address=address, state="serving", started_ms=0, version="")
+def _seed_member(seed: Seed) -> Member:
+    address, key = seed
+    return Member(member_id=address, address=address, state="serving", started_ms=0, version="", curve_key=key)

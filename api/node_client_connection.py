@@ -20,6 +20,7 @@ import zmq
 from gevent.event import AsyncResult
 
 from api.routing import Lost
+from common.addresses import is_local
 from common.limits import FRAME_BYTES_MAX, LINK_HEARTBEAT_MS, LINK_SILENCE_MS_MAX
 from common.logs import Throttle
 from common.protocol.codec import MalformedFrameError, decode_answer
@@ -35,7 +36,16 @@ FRAMES_PER_TURN_MAX: Final = 64
 """Frames read before other greenlets may run."""
 _READ: Final = 1
 _EVENT: Final = struct.Struct("=hi")
-_WATCHED: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+_REFUSED: Final = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this front end's key is not allowed",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "only one side is encrypted, or the node has another key",
+}
+_WATCHED: Final = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -44,10 +54,22 @@ class Connection:
     """A socket, its state and the requests that wait for an answer on it.  Belongs to one thread's hub."""
 
     def __init__(
-        self, context: Context, address: str, *, on_change: Callable[[], None], now_s: Callable[[], float]
+        self,
+        context: Context,
+        address: str,
+        *,
+        on_change: Callable[[], None],
+        now_s: Callable[[], float],
+        curve_key: str = "",
+        curve_secret: str = "",
     ) -> None:
-        """``on_change`` is called from the hub when the connection comes up or breaks: it must not wait."""
+        """``on_change`` is called from the hub when the connection comes up or breaks: it must not wait.
+
+        ``curve_key`` is the node's public key; with it the connection is encrypted, and ``curve_secret``, this
+        front end's own, is needed.  An address beyond this machine is not connected without.
+        """
         self.address = address
+        self.curve_key = curve_key
         self._on_change = on_change
         self._now_s = now_s
         self._pending: dict[int, Pending] = {}
@@ -56,14 +78,19 @@ class Connection:
         self._closed = False
         self._look_again = False
         self._malformed_lines = Throttle()
+        self._refused_lines = Throttle()
         self._loop = gevent.get_hub().loop
         self._socket = _dealer(context)
+        is_secured = _secure(self._socket, curve_key, curve_secret)
         self._monitor = self._socket.get_monitor_socket(_WATCHED)
         self._watchers = [
             self._watch(self._socket, self._on_readable),
             self._watch(self._monitor, self._on_event),
         ]
-        self._socket.connect(address)
+        if is_secured or is_local(address):
+            self._socket.connect(address)
+        else:
+            self._refused("it has no key that both sides know, which an address beyond this machine needs")
         self._loop.run_callback(self._on_event)
 
     @property
@@ -168,9 +195,17 @@ class Connection:
             kind, _ = _EVENT.unpack(event)
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._up, self._leaving = True, False
+            elif kind in _REFUSED:
+                self._refused(_REFUSED[kind])
+                continue
             else:
                 self._broke()
             self._on_change()
+
+    def _refused(self, reason: str) -> None:
+        held = self._refused_lines.admit(self._now_s())
+        if held is not None:
+            _log.warning("node_link_refused", node=self.address, reason=reason, held_back=held)
 
     def _broke(self) -> None:
         self._up = False
@@ -182,6 +217,16 @@ class Connection:
         lost, self._pending = self._pending, {}
         for pending in lost.values():
             pending.set(Lost.PEER_GONE)
+
+
+def _secure(socket: zmq.Socket[bytes], curve_key: str, curve_secret: str) -> bool:
+    """Encrypt the link where both keys are known; return whether it is."""
+    if not curve_key or not curve_secret:
+        return False
+    socket.setsockopt(zmq.CURVE_SERVERKEY, curve_key.encode())
+    socket.setsockopt(zmq.CURVE_SECRETKEY, curve_secret.encode())
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, zmq.curve_public(curve_secret.encode()))
+    return True
 
 
 def _dealer(context: Context) -> zmq.Socket[bytes]:

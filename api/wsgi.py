@@ -10,6 +10,7 @@ from api.app import create_app
 from api.auth.build import HttpsFetchers, build_authenticator
 from api.node_client import NodeClient
 from common.clock import SYSTEM_CLOCK
+from common.link_keys import read_curve_secret
 from common.logs import configure_logs
 from common.settings import config_file, load_settings, run_dir
 
@@ -20,6 +21,7 @@ def build() -> Flask:
     Raises:
         BadSettingsError: the configuration can't be used.
         IdentityFilesError: files that it names can't be used.
+        LinkKeyError: the file for the front ends' secret key holds none.
     """
     configure_logs("api")
     file = config_file()
@@ -31,7 +33,8 @@ def build() -> Flask:
         fetchers=HttpsFetchers(SYSTEM_CLOCK),
         processes=settings.api.workers,
     )
-    client = NodeClient(settings.seeds, clock=SYSTEM_CLOCK)
+    secret = read_curve_secret(settings.api.curve_secret_file)
+    client = NodeClient(settings.seeds, clock=SYSTEM_CLOCK, curve_secret=secret)
     return create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator)
 
 

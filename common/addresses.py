@@ -1,6 +1,6 @@
 """Addresses as the configuration writes them: where front ends listen, and ZeroMQ endpoints of storage nodes.
 
-Only loopback and UNIX sockets are taken for the link: beyond this machine nobody would know who asks.
+Only an encrypted link may go beyond loopback and UNIX sockets: there nobody would know who asks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def problem_of_bind(text: str) -> str | None:
     return None if host_and_port_or_none(text) else f"{text!r} is neither host:port nor unix:path"
 
 
-def problem_of_endpoint(text: str) -> str | None:
+def problem_of_endpoint(text: str, *, encrypted: bool = False) -> str | None:
     """Say what is wrong with the ZeroMQ endpoint of a storage node, or ``None``."""
     scheme, separator, rest = text.partition("://")
     if scheme == "ipc" and separator:
@@ -31,7 +31,7 @@ def problem_of_endpoint(text: str) -> str | None:
     place = host_and_port_or_none(rest) if scheme == "tcp" and separator else None
     if place is None:
         return f"{text!r} is neither tcp://host:port nor ipc://path"
-    return None if is_loopback(place[0]) else f"{text!r} is beyond loopback, which needs CURVE keys"
+    return None if encrypted or is_loopback(place[0]) else f"{text!r} is beyond loopback, which needs CURVE keys"
 
 
 def host_and_port_or_none(text: str) -> tuple[str, int] | None:
@@ -48,6 +48,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_local(endpoint: str) -> bool:
+    """Say whether an endpoint can't be reached from another machine."""
+    place = host_and_port_or_none(endpoint.removeprefix("tcp://"))
+    return place is None or is_loopback(place[0])
+
+
+def is_wildcard(endpoint: str) -> bool:
+    """Say whether an endpoint stands for all addresses of a machine, so that nobody can connect to it."""
+    place = host_and_port_or_none(endpoint.removeprefix("tcp://"))
+    return place is not None and place[0] in {"0.0.0.0", "::"}  # noqa: S104 (nothing is bound here)
 
 
 def endpoint_of_process(endpoint: str, process: int) -> str:

@@ -15,7 +15,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from common.addresses import absolute_address, endpoint_of_process, problem_of_bind, problem_of_endpoint
+from common.addresses import (
+    absolute_address,
+    endpoint_of_process,
+    is_wildcard,
+    problem_of_bind,
+    problem_of_endpoint,
+)
 from common.conversion import Problem, convert_struct
 from common.guarantees import Guarantee, LogKind
 from common.identity_settings import BrowserIdSettings, OidcIssuerSettings
@@ -24,6 +30,7 @@ from common.limits import (
     LINK_ID_CHARS_MAX,
     NODE_PROCESSES_MAX,
 )
+from common.link_keys import is_curve_key, parse_seed, problem_of_secret_file, problem_of_seed
 from common.principals import BadPrincipalError, application_principal, parse_principal
 
 CONFIG_VARIABLE: Final = "QUEUEY_CONFIG"
@@ -37,6 +44,8 @@ Replicas = Annotated[int, msgspec.Meta(ge=1, le=100)]
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _DIGESTS: Final = "applications.*.key_sha256"
 _PATHS: Final = (
+    "api.curve_secret_file",
+    "storage_node.curve_secret_file",
     "store.path",
     "store.password_file",
     "store.tls_ca_file",
@@ -44,7 +53,7 @@ _PATHS: Final = (
     "applications.*.browserid.issuer_keys.*",
     "applications.*.oidc.*.jwks_file",
 )
-_ADDRESSES: Final = ("api.bind", "api.nodes.*", "storage_node.bind")
+_ADDRESSES: Final = ("api.bind", "api.nodes.*", "storage_node.bind", "storage_node.advertise")
 _LINK_ID: Final = re.compile(rf"[A-Za-z0-9_\-]{{1,{LINK_ID_CHARS_MAX}}}")
 
 
@@ -65,12 +74,19 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     workers: Annotated[int, msgspec.Meta(ge=1, le=FRONT_END_WORKERS_MAX)] = 2
     """Front-end processes."""
     nodes: tuple[str, ...] = ()
-    """ZeroMQ endpoints of storage nodes to ask for the members; empty means those of ``[storage_node]``."""
+    """Storage nodes to ask for the members: ZeroMQ endpoints, each with a space and the node's public CURVE key where
+    the link is encrypted; empty means those of ``[storage_node]``."""
+    curve_secret_file: str = ""
+    """The file with the front ends' secret CURVE key; needed to reach nodes that have keys."""
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
         found = [("bind", problem_of_bind(self.bind))]
-        found += [("nodes", problem_of_endpoint(endpoint)) for endpoint in self.nodes]
+        found += [("nodes", problem_of_seed(text)) for text in self.nodes]
+        if self.curve_secret_file:
+            found.append(("curve_secret_file", problem_of_secret_file(self.curve_secret_file)))
+        elif any(parse_seed(text).curve_key for text in self.nodes):
+            found.append(("curve_secret_file", "is missing: nodes with keys take only front ends that have one"))
         return tuple((key, reason) for key, reason in found if reason)
 
 
@@ -81,10 +97,20 @@ class StorageNodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """ZeroMQ endpoint that the node listens on; process n of several adds n to the port, or to the socket's name."""
     processes: Annotated[int, msgspec.Meta(ge=1, le=NODE_PROCESSES_MAX)] = 1
     """Storage-node processes of this machine."""
+    advertise: str = ""
+    """ZeroMQ endpoint that front ends reach the node at, counted up like ``bind``; empty means ``bind``."""
+    curve_secret_file: str = ""
+    """The file with this node's secret CURVE key; with it the link is encrypted and only ``allowed_keys`` get in."""
+    allowed_keys: tuple[str, ...] = ()
+    """Public CURVE keys of the front ends (and of operators' commands) that may connect."""
 
     def endpoint(self, process: int) -> str:
         """Return where the process with this number, counted from 0, listens."""
         return endpoint_of_process(self.bind, process)
+
+    def address(self, process: int) -> str:
+        """Return where front ends reach the process with this number."""
+        return endpoint_of_process(self.advertise or self.bind, process)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -93,8 +119,28 @@ class StorageNodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
-        reason = problem_of_endpoint(self.bind) or problem_of_endpoint(self.endpoint(self.processes - 1))
-        return (("bind", reason),) if reason else ()
+        encrypted = bool(self.curve_secret_file)
+        found = []
+        for key, endpoint in {"bind": self.bind, "advertise": self.advertise}.items():
+            last = endpoint_of_process(endpoint, self.processes - 1)
+            reasons = [problem_of_endpoint(text, encrypted=encrypted) for text in (endpoint, last) if text]
+            found.append((key, next(filter(None, reasons), None)))
+        if is_wildcard(self.advertise or self.bind):
+            found.append(("advertise", "must name the address that front ends connect to: bind names all addresses"))
+        return tuple((key, reason) for key, reason in (*found, *self._key_problems()) if reason)
+
+    def _key_problems(self) -> Iterator[tuple[str, str | None]]:
+        for key in self.allowed_keys:
+            yield (
+                "allowed_keys",
+                None if is_curve_key(key) else f"{key!r} is no public CURVE key (40 characters, Z85)",
+            )
+        if self.curve_secret_file:
+            yield "curve_secret_file", problem_of_secret_file(self.curve_secret_file)
+            if not self.allowed_keys:
+                yield "allowed_keys", "is empty: no front end could connect"
+        elif self.allowed_keys:
+            yield "curve_secret_file", "is missing: without it nothing looks at allowed_keys"
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,9 +176,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             found.append(("password_file", "goes with username: give both or none"))
         if not self.path:
             found.append(("path", "is empty"))
-        files = {"password_file": self.password_file, "tls_ca_file": self.tls_ca_file}
-        found += [(key, f"{file} can't be read") for key, file in files.items() if file and not _is_readable(file)]
-        return tuple(found)
+        if self.tls_ca_file and not _is_readable(self.tls_ca_file):
+            found.append(("tls_ca_file", f"{self.tls_ca_file} can't be read"))
+        reason = problem_of_secret_file(self.password_file) if self.password_file else None
+        return (*found, *((("password_file", reason),) if reason else ()))
 
 
 class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,7 +210,7 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         names = [name for name in self.link_secrets if not _LINK_ID.fullmatch(name)]
         found += [(f"link_secrets.{name}", "is no name of letters, digits, _ and -") for name in names]
         files = {f"link_secrets.{name}": file for name, file in self.link_secrets.items()}
-        found += [(key, f"{file} can't be read") for key, file in files.items() if not _is_readable(file)]
+        found += [(key, reason) for key, file in files.items() if (reason := problem_of_secret_file(file))]
         return tuple(found)
 
 
@@ -177,12 +224,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def seeds(self) -> tuple[str, ...]:
-        """Endpoints of the storage nodes that a front end asks first."""
+        """The storage nodes that a front end asks first: ``endpoint`` or ``endpoint key``."""
         return self.api.nodes or self.storage_node.endpoints
 
     def contradictions(self) -> tuple[Problem, ...]:
         """Return what is wrong between sections that are right by themselves."""
-        return (*_application_problems(self), *_sqlite_problems(self))
+        return (*_application_problems(self), *_sqlite_problems(self), *_link_problems(self))
 
 
 def config_file() -> Path:
@@ -247,6 +294,13 @@ def _sqlite_problems(settings: Settings) -> Iterator[Problem]:
     for name, application in settings.applications.items():
         if application.log is LogKind.PLAIN:
             yield Problem(f"applications.{name}.log", "every log on SQLite is fenced")
+
+
+def _link_problems(settings: Settings) -> Iterator[Problem]:
+    if settings.storage_node.curve_secret_file and not settings.api.nodes:
+        yield Problem(
+            "api.nodes", "is empty: name the nodes with their public keys, which front ends can't know else"
+        )
 
 
 def _is_application(name: str) -> bool:

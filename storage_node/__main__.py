@@ -19,10 +19,12 @@ from typing import Final
 import structlog
 
 from common.clock import SYSTEM_CLOCK
+from common.link_keys import LinkKeyError, read_curve_secret
 from common.logs import configure_logs
 from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
+from storage_node.gatekeeper import public_key_of
 from storage_node.log.logs import Logs
 from storage_node.members import Register
 from storage_node.queues import Queues
@@ -48,6 +50,9 @@ def main() -> int:
     except BadSettingsError as error:
         _log.error("configuration_refused", file=error.file, problems=[str(problem) for problem in error.problems])
         return CONFIGURATION_EXIT
+    except LinkKeyError as error:
+        _log.error("link_key_refused", error=str(error))
+        return CONFIGURATION_EXIT
     except StoreError as error:
         _log.error("store_not_opened", error=str(error))
         return 1
@@ -63,7 +68,7 @@ async def _serve(settings: Settings, process: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = await _open_store(settings.store)
     try:
-        node = Node(store, settings, settings.storage_node.endpoint(process))
+        node = Node(store, settings, process)
         await node.run(stop)
     finally:
         await store.close()
@@ -73,7 +78,14 @@ async def _serve(settings: Settings, process: int) -> None:
 class Node:
     """The parts of one storage node over an open store."""
 
-    def __init__(self, store: Store, settings: Settings, endpoint: str) -> None:
+    def __init__(self, store: Store, settings: Settings, process: int) -> None:
+        """``process`` is the number of this process on its machine.
+
+        Raises:
+            LinkKeyError: the configured file holds no secret key.
+        """
+        link = settings.storage_node
+        secret = read_curve_secret(link.curve_secret_file)
         rng = random.SystemRandom()
         self._store = store
         self._member_id = uuid.uuid4().hex
@@ -84,9 +96,10 @@ class Node:
         self._register = Register(
             store,
             member_id=self._member_id,
-            address=endpoint,
+            address=link.address(process),
             version=version("queuey-service"),
             load=lambda: (self._server.in_flight, self._server.waiting),
+            curve_key=public_key_of(secret) if secret else "",
         )
         dispatch = Dispatch(
             store,
@@ -96,7 +109,13 @@ class Node:
             members=self._register.members,
             clock=SYSTEM_CLOCK,
         )
-        self._server = NodeServer(endpoint, dispatch, end_waits=self._logs.drain)
+        self._server = NodeServer(
+            link.endpoint(process),
+            dispatch,
+            end_waits=self._logs.drain,
+            curve_secret=secret,
+            allowed_keys=link.allowed_keys,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain."""

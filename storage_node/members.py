@@ -37,13 +37,16 @@ class Register:
         version: str,
         load: Callable[[], tuple[int, int]],
         clock: Clock = SYSTEM_CLOCK,
+        curve_key: str = "",
     ) -> None:
-        """``address`` is where front ends connect to; ``load`` tells the requests in flight and those waiting."""
+        """``address`` is where front ends connect to; ``load`` tells the requests in flight and those waiting;
+        ``curve_key`` is this node's public key, empty where the link is not encrypted."""
         self._store = store
         self._member_id = member_id
         self._address = address
         self._version = version
         self._load = load
+        self._curve_key = curve_key
         self._clock = clock
         self._started_ms = ticks_to_unix_ms(clock.now_ticks())
         self._left = False
@@ -62,7 +65,7 @@ class Register:
             version=self._version,
             in_flight=in_flight,
             waiting=waiting,
-            curve_key="",
+            curve_key=self._curve_key,
         )
         await self._store.write_member(row, ttl_s=MEMBER_GONE_MS // 1000)
 

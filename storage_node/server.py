@@ -11,7 +11,7 @@ was not begun: another node may be asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeAlias
 
 import msgspec
@@ -33,6 +33,7 @@ from common.protocol.codec import MalformedFrameError, decode_request, encode_an
 from common.protocol.envelope import NO_REQUEST, Request, RequestContext
 from common.protocol.failures import Code, Failure, FailureError
 from common.protocol.operations import Cancel, Claim, Done, ListMembers, Operation, Read
+from storage_node.gatekeeper import Gatekeeper
 from storage_node.peers import Call, Peer
 
 Handler: TypeAlias = Callable[[Operation, RequestContext], Awaitable[msgspec.Struct]]
@@ -87,14 +88,22 @@ class NodeServer:
         end_waits: Callable[[], None] = lambda: None,
         in_flight_max: int = IN_FLIGHT_PER_NODE_MAX,
         waiting_max: int = WAITERS_PER_NODE_MAX,
+        curve_secret: str = "",
+        allowed_keys: Collection[str] = (),
     ) -> None:
-        """``end_waits`` is called when draining begins: what waits then answers at once what there is."""
+        """``end_waits`` is called when draining begins: what waits then answers at once what there is.
+
+        With ``curve_secret`` (Z85) the link is encrypted; only who has the secret of one of ``allowed_keys`` gets in.
+        """
         self._bind = endpoint
         self._handle = handle
         self._clock = clock
         self._end_waits = end_waits
         self._in_flight_max = in_flight_max
         self._waiting_max = waiting_max
+        self._curve_secret = curve_secret
+        self._allowed_keys = allowed_keys
+        self._gatekeeper: Gatekeeper | None = None
         self.counters = Counters()
         self.in_flight = 0
         self.waiting = 0
@@ -120,6 +129,7 @@ class NodeServer:
         self._context = zmq.Context()
         self._socket = _router(self._context)
         try:
+            self._guard()
             self._socket.bind(self._bind)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
@@ -130,6 +140,11 @@ class NodeServer:
         self._look()
         bound: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         return bound.rstrip("\0")
+
+    @property
+    def refused_links(self) -> int:
+        """How many connections did not get in since the start."""
+        return self._gatekeeper.refused if self._gatekeeper else 0
 
     async def drain(self) -> None:
         """Send new operations elsewhere and end what is under way, within ``DRAIN_MS_MAX``."""
@@ -152,9 +167,33 @@ class NodeServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._loop.remove_reader(self._socket.fileno())
+        if self._gatekeeper is not None:
+            for descriptor in self._gatekeeper.descriptors:
+                self._loop.remove_reader(descriptor)
+            self._gatekeeper.close(self._socket)
         self._socket.close(linger=LAST_WORDS_MS)
         self._context.term()
         self._context = None
+
+    # who gets in
+
+    def _guard(self) -> None:
+        if not self._curve_secret or self._context is None:
+            return
+        self._gatekeeper = Gatekeeper(
+            self._context,
+            self._socket,
+            secret=self._curve_secret,
+            allowed=self._allowed_keys,
+            now_s=self._clock.monotonic_s,
+        )
+        for descriptor in self._gatekeeper.descriptors:
+            self._loop.add_reader(descriptor, self._on_handshake)
+        self._loop.call_soon(self._on_handshake)
+
+    def _on_handshake(self) -> None:
+        if self._context is not None and self._gatekeeper is not None and self._gatekeeper.look():
+            self._loop.call_soon(self._on_handshake)
 
     # reading
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from common.guarantees import Guarantee
 from common.settings import BadSettingsError, Settings, load_settings, parse_settings, run_dir
 
+KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 DIGEST = hashlib.sha256(b"a key").hexdigest()
 OTHER = hashlib.sha256(b"another key").hexdigest()
 SMALLEST = f'[applications.notes]\nkey_sha256 = "{DIGEST}"\n'
@@ -84,6 +85,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         "api.bind",
         "api.workers",
         "api.nodes",
+        "storage_node.advertise",
         "storage_node.bind",
         "storage_node.processes",
         "storage_node.colour",
@@ -138,7 +140,34 @@ def test_secrets_are_files_that_can_be_read(tmp_path: Path) -> None:
     link = f'{SMALLEST}link_secrets = {{ first = "secret" }}'
     assert "applications.notes.link_secrets.first" in problems(tmp_path, link)
     (tmp_path / "secret").write_bytes(b"x" * 32)
+    (tmp_path / "secret").chmod(0o644)
+    assert "chmod 600" in problems(tmp_path, link)["applications.notes.link_secrets.first"]
+    (tmp_path / "secret").chmod(0o600)
     assert load(tmp_path, link).applications["notes"].link_secrets == {"first": str(tmp_path / "secret")}
+
+
+def test_a_node_beyond_loopback_needs_keys_and_an_address(tmp_path: Path) -> None:
+    """A secret of its own, who may connect, where to, and its public key for them."""
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(0o600)
+    node = '[storage_node]\nbind = "tcp://0.0.0.0:5570"\n'
+    keyed = f'{node}curve_secret_file = "key"\n'
+    assert problems(tmp_path, f"{node}{SMALLEST}").keys() == {"storage_node.bind", "storage_node.advertise"}
+    assert {"storage_node.allowed_keys", "api.nodes"} <= problems(tmp_path, f"{keyed}{SMALLEST}").keys()
+    whole = f'{keyed}allowed_keys = ["{KEY}"]\nadvertise = "tcp://10.0.0.7:5570"\n{SMALLEST}'
+    assert problems(tmp_path, whole).keys() == {"api.nodes"}
+    api = f'[api]\nnodes = ["tcp://10.0.0.7:5570 {KEY}"]\n'
+    assert problems(tmp_path, f"{api}{whole}").keys() == {"api.curve_secret_file"}
+    settings = load(tmp_path, f'{api}curve_secret_file = "key"\n{whole}')
+    assert settings.seeds == (f"tcp://10.0.0.7:5570 {KEY}",)
+    assert settings.storage_node.address(2) == "tcp://10.0.0.7:5572"
+
+
+@pytest.mark.parametrize("key", ["", KEY[1:], f"{KEY}x", "#" * 40, "é" * 40])
+def test_what_is_no_curve_key_is_refused(tmp_path: Path, key: str) -> None:
+    """Too short, too long, beyond 32 bytes, other letters."""
+    text = f'[api]\nnodes = ["tcp://10.0.0.7:5570 {key}"]\n[storage_node]\nallowed_keys = ["{key}"]\n{SMALLEST}'
+    assert {"api.nodes", "storage_node.allowed_keys"} <= problems(tmp_path, text).keys()
 
 
 TOML_VALUES = st.recursive(

@@ -57,6 +57,7 @@ def _write_files(directory: Path) -> None:
     (directory / "issuer.json").write_text(json.dumps(signer("mail.example.org").public))
     (directory / "keys.json").write_bytes(key_set(public_jwk("k1")))
     (directory / "link-secret").write_bytes(SECRET + b"\n")
+    (directory / "link-secret").chmod(0o600)
 
 
 def _browserid(*, single_use: bool = True) -> BrowserIdSettings:

@@ -42,6 +42,7 @@ def _minted(directory: Path, *words: str) -> Link:
 def directory(tmp_path: Path) -> Path:
     """A configuration with one link secret."""
     (tmp_path / "link-secret").write_bytes(SECRET + b"\n")
+    (tmp_path / "link-secret").chmod(0o600)
     (tmp_path / "queuey.toml").write_text(
         f"""
         [applications.web]
