@@ -90,6 +90,8 @@ MAX_DELIVERIES_MAX: Final = 1_000
 """Deliveries after which a message may be declared dead."""
 ACK_MEMORY_MS: Final = 600_000
 """Milliseconds for which a repeated ack is answered ``acked`` again (10 minutes)."""
+REDRIVE_LIMIT_MAX: Final = 1_000_000
+"""Dead letters that one redrive may be told to move; without a number it moves all."""
 RECEIPT_CHARS_MAX: Final = 200
 """Characters of a receipt."""
 BACKLOG_EXACT_MAX: Final = 10_000

@@ -14,6 +14,15 @@ from api.responses.statuses import MEANINGS
 _JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _RETRIED: Final = frozenset({429, 503})
+_PAGE: Final[Json] = {"text/html": {"schema": {"type": "string"}}}
+_FROM_THE_SERVER: Final[Json] = {
+    "414": {"description": "the request's line is too long; refused before it is read", "content": _PAGE},
+    "431": {
+        "description": "the request's headers are too many or too long; refused before they are read",
+        "content": _PAGE,
+    },
+}
+"""Refusals of the HTTP server itself, in its own words."""
 
 
 @cache
@@ -88,7 +97,8 @@ def _bodies(call: Call, references: dict[type, Json]) -> Json:
 def _responses(call: Call, references: dict[type, Json]) -> Json:
     content: Json = {} if call.answer is None else {_JSON: {"schema": references[call.answer]}}
     good = {"description": "done", "headers": _headers(), "content": content | call.more_content}
-    return {str(call.status): good} | {str(status): _refusal(call, status, references) for status in call.refusals}
+    refusals = {str(status): _refusal(call, status, references) for status in call.refusals}
+    return {str(call.status): good} | refusals | _FROM_THE_SERVER
 
 
 def _refusal(call: Call, status: int, references: dict[type, Json]) -> Json:

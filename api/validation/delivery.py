@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from api.validation.problems import BadValueError, Problems
 from api.validation.reads import parse_partitions
-from api.validation.values import int_between, ms_between, parse_instant, parse_int, parse_name, text_up_to
+from api.validation.values import int_between, ms_between, parse_instant, parse_name, text_up_to
 from common.identifiers import ticks_of
 from common.limits import (
     CLAIM_ID_CHARS_MAX,
@@ -16,6 +16,7 @@ from common.limits import (
     LEASE_MS_MAX,
     LEASE_MS_MIN,
     PARTITIONS_MAX,
+    REDRIVE_LIMIT_MAX,
     TTL_S_MAX,
     WAIT_MS_MAX,
 )
@@ -24,6 +25,7 @@ GROUP_DEFAULT: Final = "default"
 """The group of a claim that names none."""
 
 _LIMIT: Final = int_between(1, CLAIM_LIMIT_MAX)
+_REDRIVE_LIMIT: Final = int_between(1, REDRIVE_LIMIT_MAX)
 _LEASE: Final = ms_between(LEASE_MS_MIN, LEASE_MS_MAX)
 _WAIT: Final = ms_between(0, WAIT_MS_MAX)
 _DELAY: Final = ms_between(0, TTL_S_MAX * 1000)
@@ -122,9 +124,7 @@ def parse_redrive(fields: Mapping[str, object]) -> int | None:
         FailureError: ``invalid_request``.
     """
     problems = Problems()
-    limit = problems.read("limit", fields.get("limit"), parse_int)
-    if limit is not None and limit < 1:
-        problems.add("limit", f"{limit} is less than minimum value 1")
+    limit = problems.read("limit", fields.get("limit"), _REDRIVE_LIMIT)
     problems.refuse_any()
     return limit
 

@@ -18,7 +18,7 @@ from api.validation.reads import (
     stream_cursors_text,
 )
 from common.identifiers import UUID_EPOCH_TICKS, first_id_at, id_to_hex, last_id_at
-from common.limits import LINK_LIFETIME_S_MAX
+from common.limits import LINK_LIFETIME_S_MAX, REDRIVE_LIMIT_MAX
 from common.protocol.failures import FailureError
 from tests.unit.api.test_values import JSON_VALUES
 
@@ -166,3 +166,11 @@ def test_any_fields_are_read_or_refused(fields: dict[str, object]) -> None:
         parse_revocation(fields, 0)
     except FailureError:
         return
+
+
+def test_a_redrive_names_a_number_that_the_link_can_carry() -> None:
+    """More than the bound is refused, not packed."""
+    assert parse_redrive({"limit": REDRIVE_LIMIT_MAX}) == REDRIVE_LIMIT_MAX
+    with pytest.raises(FailureError) as refused:
+        parse_redrive({"limit": 1 << 70})
+    assert refused.value.failure.field == "limit"
