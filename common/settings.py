@@ -238,8 +238,12 @@ def config_file() -> Path:
 
 
 def run_dir(file: Path) -> Path:
-    """Return where the sockets, pids, logs and metric files of a configuration's processes are."""
-    return file.parent / "run"
+    """Return where the sockets, pids, logs and metric files of a configuration's processes are.
+
+    Another name than the usual one has a directory of its own, so that two files in one folder never collide.
+    """
+    run = file.parent / "run"
+    return run if file.name == Path(CONFIG_DEFAULT).name else run / file.stem
 
 
 def load_settings(file: Path | None = None) -> Settings:

@@ -26,13 +26,15 @@ STOP_S_MAX: Final = 20.0
 class Service:
     """One configuration in a directory of its own; started and stopped as often as a test likes."""
 
-    def __init__(self, directory: Path, *, more: str = "") -> None:
+    def __init__(self, directory: Path, *, more: str = "", cassandra_host: str = "") -> None:
         self.directory = directory
         self.file = directory / "queuey.toml"
         self.output = directory / "output"
         self.port, self.node_port = free_ports(2)
-        write_first_configuration(self.file, "sqlite")
+        self._words = ["STORE=cassandra"] if cassandra_host else []
+        write_first_configuration(self.file, "cassandra" if cassandra_host else "sqlite")
         text = self.file.read_text().replace(":5000", f":{self.port}").replace(":5570", f":{self.node_port}")
+        text = text.replace('hosts = ["127.0.0.1"]', f'hosts = ["{cassandra_host}"]')
         self.file.write_text(text + more)
         self.key = read_key(directory / FIRST_KEY_FILE)
         self.process: subprocess.Popen[bytes] | None = None
@@ -56,7 +58,7 @@ class Service:
         """Start ``make run`` as a terminal would: in a process group of its own."""
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                ["make", "run"],
+                ["make", "run", *self._words],
                 cwd=ROOT,
                 env={**os.environ, "QUEUEY_CONFIG": str(self.file)},
                 stdin=subprocess.DEVNULL,
@@ -65,10 +67,10 @@ class Service:
                 start_new_session=True,
             )
 
-    def start(self) -> str:
+    def start(self, *, within_s: float = START_S_MAX) -> str:
         """Start, wait until it says that it is ready, and return all that it said."""
         self.begin()
-        wait_until(lambda: READY in self.said() or self.has_ended(), within_s=START_S_MAX, what="a start")
+        wait_until(lambda: READY in self.said() or self.has_ended(), within_s=within_s, what="a start")
         assert READY in self.said(), self.said()
         return self.said()
 

@@ -54,7 +54,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.api.bind == f"unix:{tmp_path}/run/api.sock"
     assert settings.storage_node.endpoints == (f"ipc://{tmp_path}/run/node.sock",)
     assert settings.store.path == "/data/q.db"
+
+
+def test_two_configurations_in_one_folder_do_not_share_a_run_directory(tmp_path: Path) -> None:
+    """All that a run keeps is beside its configuration, under ``run``."""
     assert run_dir(tmp_path / "queuey.toml") == tmp_path / "run"
+    assert run_dir(tmp_path / "other.toml") == tmp_path / "run" / "other"
 
 
 def test_all_problems_are_reported_together(tmp_path: Path) -> None:
