@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from common.guarantees import Guarantee
 from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
 from common.limits import LATE_WINDOW_MS
-from storage_node.delivery import groups, moves, service
+from storage_node.delivery import exactly_once, groups, moves, service
 from storage_node.delivery import state as states
 from storage_node.delivery.cell import Cell
 from storage_node.delivery.jobs import AckJob, Answered
@@ -20,6 +20,8 @@ from storage_node.delivery.row import Row
 from storage_node.log import plain
 from storage_node.log.bounds import BoundsTaker
 from storage_node.log.clockcheck import ClockCheck
+from storage_node.log.outcomes import OUTCOME_UNKNOWN
+from storage_node.log.pending import latest_deadline_s
 from tests.simulation.run import Run, run_seed
 from tests.simulation.scenario import Scenario
 
@@ -125,8 +127,8 @@ def _clock_unchecked(run: Run) -> AbstractContextManager[None]:
 
 def _retried_inside(_: Run) -> AbstractContextManager[None]:
     async def again(self: Any) -> None:
-        if not await self.backoff.pause(plain.latest_deadline_s(self.entries)):
-            self._fail(plain.OUTCOME_UNKNOWN)
+        if not await self.backoff.pause(latest_deadline_s(self.entries)):
+            self._fail(OUTCOME_UNKNOWN)
 
     return swapped((plain._PlainRound, "_again", again))
 
@@ -216,7 +218,6 @@ def _winner_forgotten(_: Run) -> AbstractContextManager[None]:
         return states.Standing.WON if gone and found is states.Standing.OLD else found
 
     real = states.standing
-    from storage_node.delivery import exactly_once
 
     return swapped((moves, "settle", plainly), (exactly_once, "standing", standing))
 

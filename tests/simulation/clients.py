@@ -67,7 +67,7 @@ class Clients:
             try:
                 return await self.network.call(operation, fail_over=True)
             except FailureError as error:
-                assert error.failure.code is not Code.INTERNAL, error
+                _refuse_faults(error)
                 await asyncio.sleep(0.2)
 
     # publishing
@@ -141,7 +141,7 @@ class Clients:
             try:
                 answer: ops.Claims = await self.network.call(operation, wait_ms=wait_ms)
             except FailureError as error:
-                assert error.failure.code is not Code.INTERNAL, error
+                _refuse_faults(error)
                 if error.failure.code in (Code.OUTCOME_UNKNOWN, Code.STORE_UNAVAILABLE, Code.UNAVAILABLE):
                     self.history.claims_unknown += error.failure.code is Code.OUTCOME_UNKNOWN
                     await asyncio.sleep(rng.uniform(0.1, 2))
@@ -238,3 +238,9 @@ class Clients:
 
     async def _seek(self, position: str) -> None:
         await self._ask(ops.SeekGroup(**self.names, group=GROUP, position=position))
+
+
+def _refuse_faults(error: FailureError) -> None:
+    """Let a fault of the service end the run."""
+    if error.failure.code is Code.INTERNAL:
+        raise error

@@ -11,10 +11,9 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from common.identifiers import MessageId
 from storage_node.store.errors import StoreFailedError, StoreUnknownError
 from storage_node.store.interface import HostTime, LogAddress, Store, StoredMessage
-from tests.simulation.loops import MachineClock, MachineLoop, World
+from tests.simulation.loops import MachineClock, MachineLoop, World, new_machine
 from tests.support.faulty_store import READS, WRITES
 from tests.support.stores import MemoryCluster
 
@@ -29,7 +28,7 @@ class Cluster:
         self.world = world
         self.rng = rng
         self.clock = MachineClock(world)
-        self.loop = MachineLoop(world)
+        self.loop = new_machine(world)
         self.kept = MemoryCluster(self.clock)
         self.hostility = 0.0
         """The share of calls that meet a fault."""
@@ -150,9 +149,9 @@ def run_now(coro: Any) -> Any:
     raise AssertionError("it waited")
 
 
-def bodies_stored(cluster: Cluster, logs: Sequence[LogAddress]) -> dict[bytes, list[tuple[int, MessageId]]]:
+def bodies_stored(cluster: Cluster, logs: Sequence[LogAddress]) -> dict[bytes, list[tuple[int, bytes]]]:
     """Return what is stored, by body: (partition, id) of each copy."""
-    found: dict[bytes, list[tuple[int, MessageId]]] = {}
+    found: dict[bytes, list[tuple[int, bytes]]] = {}
     for log in logs:
         for bucket in run_now(cluster.kept.list_buckets(log)):
             kept = cluster.kept._bucket(log, bucket.bucket)

@@ -1,4 +1,4 @@
-"""Simulated storage nodes and the network before them: the real dispatch, log and delivery code behind real routing."""
+"""Simulated storage nodes and the network before them: real dispatch, log and delivery behind real routing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage_node.dispatch import Dispatch
 from storage_node.log.logs import Logs
 from storage_node.queues import Queues
 from tests.simulation.cluster import Cluster
-from tests.simulation.loops import MachineClock, MachineLoop, World
+from tests.simulation.loops import MachineClock, MachineLoop, World, new_machine
 
 
 class SimulatedNode:
@@ -44,7 +44,7 @@ class SimulatedNode:
         self.start()
 
     def start(self) -> None:
-        self.loop = MachineLoop(self.world, before_step=lambda: None)
+        self.loop = new_machine(self.world)
         self.loop.before_step = self._maybe_pause
         rng = random.Random(self.cluster.rng.random())
         store = self.cluster.handle(self.loop, self.clock)
@@ -80,7 +80,7 @@ class SimulatedNode:
             reply(error.failure)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001  # a fault of the service: the run fails, whatever it was
+        except Exception as error:  # a fault of the service: the run fails, whatever it was
             self.world.errors.append(repr(error))
             reply(Failure(Code.INTERNAL, "node", repr(error)))
 
@@ -96,7 +96,7 @@ class Network:
         self.nodes = {node.member.address: node for node in nodes}
         self.world = cluster.world
         self.rng = cluster.rng
-        self.loop = MachineLoop(cluster.world)
+        self.loop = new_machine(cluster.world)
         self.hostility = 0.0
 
     def members(self) -> list[Member]:

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from storage_node.store.interface import Lane, LogAddress
+from storage_node.store.interface import Lane, LogAddress, QueueRow
 from tests.simulation.clients import GIVE_UP_S, Clients
 from tests.simulation.cluster import Cluster, bodies_stored, run_now
-from tests.simulation.loops import MachineLoop, World
+from tests.simulation.loops import World, new_machine
 from tests.simulation.nodes import Network, SimulatedNode
 from tests.simulation.scenario import APPLICATION, HOSTILE_S, QUEUE, SKEW_S_MAX, Scenario, draw
-from tests.support.checkers import check
+from tests.support.checkers import History, check
 
 
 class Run:
@@ -33,7 +33,7 @@ class Run:
             for number in range(scenario.nodes)
         ]
         self.network = Network(self.cluster, self.nodes)
-        self.client_loop = MachineLoop(self.world)
+        self.client_loop = new_machine(self.world)
         self.clients = Clients(scenario, self.world, self.network, self.rng)
 
     def run(self) -> list[str]:
@@ -53,7 +53,7 @@ class Run:
         self._close()
         return found
 
-    def _history(self):  # type: ignore[no-untyped-def]
+    def _history(self) -> History:
         history = self.clients.history
         row = run_now(self.cluster.kept.read_queue(APPLICATION, QUEUE))
         dead = run_now(self.cluster.kept.read_queue(APPLICATION, "dead"))
@@ -95,7 +95,7 @@ class Run:
             loop.bury()
 
 
-def _logs(row) -> list[LogAddress]:  # type: ignore[no-untyped-def]
+def _logs(row: QueueRow) -> list[LogAddress]:
     return [
         LogAddress(row.queue_id, partition, lane, row.lifetime)
         for partition in range(1, row.partitions + 1)
