@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from cli import check_config, ctl, curve_key, key, link, run
+from cli import check_config, ctl, curve_key, key, link, nodes, peek, publish, queues, redrive, run, seek, tail
 from common.settings import BadSettingsError
 
 
@@ -24,7 +24,21 @@ class Command(Protocol):
         """Do it and return the exit status."""
 
 
-COMMANDS: Final[tuple[Command, ...]] = (run, check_config, key, curve_key, link, ctl)
+COMMANDS: Final[tuple[Command, ...]] = (
+    run,
+    check_config,
+    key,
+    curve_key,
+    link,
+    ctl,
+    nodes,
+    queues,
+    tail,
+    publish,
+    peek,
+    seek,
+    redrive,
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:

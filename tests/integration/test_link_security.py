@@ -19,7 +19,7 @@ from common.protocol.operations import ListMembers, Members
 from tests.support.deployment import Deployment, key_of
 from tests.support.link import ROOT, free_endpoint, wait_until
 
-QUEUEY = Path(sys.executable).with_name("queuey")
+QUEUEY = str(Path(sys.executable).with_name("queuey"))
 
 
 class Pair:
