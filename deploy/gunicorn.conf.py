@@ -5,6 +5,8 @@ Nothing of ZeroMQ or gevent is touched here: this file is read in the master, be
 
 import sys
 
+from gunicorn.workers.base import Worker
+
 from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS
 from common.settings import BadSettingsError, config_file, load_settings, run_dir
 
@@ -46,6 +48,6 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Worker) -> None:
     """Let event streams end by themselves once the worker is told to."""
     worker.wsgi.extensions["front"].is_serving = lambda: worker.alive
