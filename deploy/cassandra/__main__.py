@@ -84,7 +84,7 @@ def _layout(arguments: argparse.Namespace) -> Layout:
 
 def _start(_: argparse.Namespace, layout: Layout) -> int:
     """Start the nodes and stay until a signal, or until every node has ended."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with lock.held(layout.lock_file):
         cluster = Cluster(layout, progress=_say)
