@@ -10,6 +10,7 @@ from common.clock import Clock
 from common.guarantees import LogKind, Ordering
 from common.identifiers import HIGHEST, MessageId, id_after
 from common.limits import READ_BYTES_MAX
+from storage_node.delivery import moves
 from storage_node.delivery import state as states
 from storage_node.delivery.lifecycle import Stage
 from storage_node.delivery.state import State
@@ -212,6 +213,14 @@ class Cell:
     def _target(self, lane: Lane) -> MessageId:
         entries = self.state.lanes[lane].entries
         return max([self.windows[lane].seen, *entries])
+
+    def gather_own_run(self) -> None:
+        """Keep what is settled of this node's own writer as runs: it knows all of its own ids that were listed."""
+        window, writer = self.windows[Lane.LIVE], self._logs.writer
+        position = self.state.lanes[Lane.LIVE].position
+        if window.began <= position:
+            own = [message_id for message_id in window.above(position) if message_id[8:] == writer]
+            moves.gather_run(self.state, Lane.LIVE, own)
 
     @property
     def fenced(self) -> bool:

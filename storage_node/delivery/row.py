@@ -23,13 +23,15 @@ from storage_node.delivery.jobs import ClaimAnswer, Job, Verdict
 from storage_node.delivery.state import State
 from storage_node.delivery.vigil import Vigil
 from storage_node.store.errors import StoreError, StoreUnknownError
-from storage_node.store.interface import DeliveryRow, QueueRow, Store
+from storage_node.store.interface import DeliveryRow, Lane, QueueRow, Store
 
 AnswerT = TypeVar("AnswerT")
 Jobs: TypeAlias = "Sequence[Job[object]]"
 
 LIST_AGAIN_S: Final = LATE_WINDOW_MS / 4 / 1000
 """Seconds between two listings that only let position move."""
+GATHER_FROM = 64
+"""Entries from which on settled ids of this node's own writer are kept as runs."""
 RETRY_S_FIRST: Final = 0.01
 RETRY_S_MAX: Final = 0.5
 NOTHING: Final = Surveyed({}, set(), complete=True)
@@ -250,6 +252,8 @@ class Row:
             position = cell.state.lanes[lane].position
             if window.began <= position:
                 moves.advance(cell.state, lane, window.above(position), sure_until=window.sure)
+        if not cell.fenced and len(cell.state.lanes[Lane.LIVE].entries) >= GATHER_FROM:
+            cell.gather_own_run()
 
     def _wants_listing(self) -> bool:
         now_s = self.cell.clock.monotonic_s()

@@ -88,6 +88,14 @@ class Logs:
         """How many logs are being written."""
         return self._writers.busy
 
+    @property
+    def writer(self) -> bytes:
+        """Return the low half of every live id that this node stamps; no other process uses it.
+
+        A listing by this node holds all acknowledged ids of its own up to its last one.
+        """
+        return self._tools.stamper.live_low
+
     # what delivery uses
 
     async def append(
