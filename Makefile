@@ -92,8 +92,12 @@ KINDS := architecture unit property golden contracts simulation http integration
 architecture unit property golden contracts http integration browser fault: $(READY)
 	$(PYTEST) tests/$@
 
-simulation simulate: $(READY) ## Run the seeded simulation (one target for each folder of tests)
+simulation: $(READY)
 	$(PYTEST) tests/simulation
+
+SEEDS ?= 1..500
+simulate: $(READY) ## Run the seeded simulation; SEEDS=1..500 says which, a failing one prints the line that replays it
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: test
 test: tools check coverage ## Run every check and every test, with coverage
