@@ -7,7 +7,27 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from cli import check_config, ctl, curve_key, key, link, nodes, peek, publish, queues, redrive, run, seek, tail
+from cli import (
+    backup,
+    check_config,
+    ctl,
+    curve_key,
+    exporting,
+    importing,
+    key,
+    link,
+    migrate,
+    nodes,
+    peek,
+    publish,
+    queues,
+    redrive,
+    restore,
+    run,
+    seek,
+    switch_guarantee,
+    tail,
+)
 from common.settings import BadSettingsError
 
 
@@ -38,6 +58,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
     peek,
     seek,
     redrive,
+    switch_guarantee,
+    migrate,
+    backup,
+    restore,
+    exporting,
+    importing,
 )
 
 
