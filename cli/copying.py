@@ -203,13 +203,10 @@ class QueueWriter:
             last = LOWEST if self.row.log is LogKind.PLAIN else first_id_at(0)
             await self._store.open_bucket(log, bucket, last=last, now_ticks=SYSTEM_CLOCK.now_ticks())
             self._place = _Place(bucket, 0, 0)
-        consistency = Consistency.STRONG
         if self.row.log is LogKind.PLAIN:
-            await self._store.append_plain(log, bucket, batch, consistency=consistency)
+            await self._store.append_plain(log, bucket, batch, consistency=Consistency.STRONG)
         else:
-            await self._store.append_fenced(
-                log, bucket, batch, fenced=False, keys=(), advance=False, consistency=consistency
-            )
+            await self._append_fenced(log, batch)
 
     async def _append_fenced(self, log: LogAddress, batch: list[StoredMessage]) -> None:
         while batch:
@@ -234,7 +231,7 @@ class QueueWriter:
 
     async def _roll_if_full(self, log: LogAddress, bucket: int, last: MessageId) -> None:
         old = bool(bucket) and ticks_of(last) - bucket >= SPAN_TICKS
-        if self._store.capabilities.buckets and (old or self._is_full()):
+        if self._store.capabilities.buckets and not self._on_grid(log.lane) and (old or self._is_full()):
             fence = await self._store.close_bucket(log, bucket, last=last, next_bucket=ticks_of(last) + 1)
             if fence.next is not None:
                 self._place = _Place(fence.next, 0, 0)
