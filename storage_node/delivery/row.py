@@ -114,8 +114,12 @@ class Row:
                 jobs = [job for job in self._pending if not job.future.done()]
                 self._pending = []
                 await self._round(jobs)
+        except asyncio.CancelledError:
+            _fail(self._pending, _interrupted())
+            self._pending = []
+            raise
         finally:
-            self._task = None
+            self._task = asyncio.get_running_loop().create_task(self._run()) if self._pending else None
             self.vigil.rearm(self.cell)
 
     async def _round(self, jobs: Jobs) -> None:
