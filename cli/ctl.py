@@ -1,4 +1,7 @@
-"""``queuey ctl``: supervisorctl of this configuration's run, with the right socket and password."""
+"""``queuey ctl``: supervisorctl of this configuration's run, with the right socket and password.
+
+The storage nodes that the configuration asks for now are written down first, so that ``update`` finds them.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if not deployment.control_file.exists():
         print(f"queuey: nothing was ever started in {deployment.run_dir}", file=sys.stderr)
         return 1
+    deployment.write_programs()
     command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(deployment.supervisor_file)]
     environment = deployment.environment(deployment.control_password())
     return subprocess.run([*command, *arguments.words], env=environment, check=False).returncode

@@ -30,6 +30,7 @@ class Deployment:
         self.file = file
         self.settings: Settings = load_settings(file)
         self.run_dir = run_dir(file)
+        self.programs_file = self.run_dir / "storage_nodes.conf"
         self.control_file = self.run_dir / "control-password"
         self.supervisor_file = Path(__file__).resolve().parent.parent / "supervisord.conf"
 
@@ -48,6 +49,16 @@ class Deployment:
             stale.unlink(missing_ok=True)
         if not self.control_file.exists():
             write_secret(self.control_file, secrets.token_urlsafe(32))
+        self.write_programs()
+
+    def write_programs(self) -> None:
+        """Write the storage nodes' programs, as many as the configuration says now."""
+        project = self.supervisor_file.parent
+        program = (project / "deploy" / "storage_node.conf").read_text("ascii").replace("PROJECT", str(project))
+        numbers = range(self.settings.storage_node.processes)
+        fresh = self.programs_file.with_suffix(".new")
+        fresh.write_text("\n".join(program.replace("NUMBER", str(number)) for number in numbers), "ascii")
+        fresh.replace(self.programs_file)
 
     def control_password(self) -> str:
         """Return the password of the control socket."""
@@ -61,7 +72,6 @@ class Deployment:
             RUN_DIR_VARIABLE: str(self.run_dir),
             PASSWORD_VARIABLE: password,
             "QUEUEY_PYTHON": sys.executable,
-            "QUEUEY_NODE_PROCESSES": str(self.settings.storage_node.processes),
         }
 
     def _stale_files(self) -> Iterator[Path]:

@@ -109,7 +109,7 @@ def tail(file: Path) -> str:
 def _program(described: dict[str, object]) -> Program:
     started = described["start"]
     return Program(
-        name=f"{described['group']}:{described['name']}",
+        name=str(described["name"]),
         state=str(described["statename"]),
         started_s=started if isinstance(started, int) else 0,
         log=str(described["stdout_logfile"]),

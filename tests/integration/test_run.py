@@ -145,7 +145,7 @@ def test_a_program_that_keeps_dying_is_named_with_the_end_of_its_log(service: Se
         taken.listen()
         service.begin()
         wait_until(service.has_ended, within_s=60, what="end")
-    assert "storage_node:storage_node_0 keeps dying" in service.said()
+    assert "storage_node_0 keeps dying" in service.said()
     assert "endpoint_not_bound" in service.said()
     assert not service.processes()
 
