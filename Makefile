@@ -84,6 +84,10 @@ fix: $(READY) ## Format, and repair what the linter can
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
+.PHONY: audit
+audit: $(READY) ## Check installed packages against the lock, and ask for known vulnerabilities (needs the internet)
+	@deploy/audit
+
 # --- the tests ---
 
 KINDS := architecture unit property golden contracts simulation http integration browser fault
