@@ -22,6 +22,16 @@ def settings_for(nodes: int, *, keyspace: str = "contracts") -> StoreSettings:
     return StoreSettings(backend="cassandra", hosts=hosts, keyspace=keyspace, replication={"dc1": nodes})
 
 
+def store_lines(nodes: int, *, keyspace: str) -> str:
+    """The lines of ``[store]`` for a service on the session's cluster."""
+    settings = settings_for(nodes, keyspace=keyspace)
+    hosts = ", ".join(f'"{host}"' for host in settings.hosts)
+    return (
+        f'backend = "cassandra"\nhosts = [{hosts}]\nkeyspace = "{keyspace}"\nlocal_dc = "{settings.local_dc}"\n'
+        f"replication = {{ {settings.local_dc} = {nodes} }}"
+    )
+
+
 async def open_test_store(nodes: int) -> CassandraStore:
     """Open a store on the session's cluster."""
     return await open_cassandra_store(settings_for(nodes))
