@@ -19,6 +19,7 @@ from api.routes.front import FrontEnd, NodeClient, note
 from api.routes.table import HEARTBEAT, ROUTES, WORDS_AFTER_QUEUE, Route
 from common.clock import Clock
 from common.limits import REQUEST_BYTES_MAX
+from common.metrics import Meter
 from common.protocol.failures import Code, Failure, FailureError, Retry
 from common.settings import Settings
 
@@ -44,7 +45,14 @@ class IdsConverter(BaseConverter):
     regex = rf"(?!(?:{'|'.join(WORDS_AFTER_QUEUE)})\Z).+"
 
 
-def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, authenticator: Authenticator) -> Flask:
+def create_app(
+    settings: Settings,
+    node_client: NodeClient,
+    clock: Clock,
+    *,
+    authenticator: Authenticator,
+    meter: Meter | None = None,
+) -> Flask:
     """Return the application of one front-end process; opens no socket and reads no file."""
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
@@ -61,7 +69,9 @@ def create_app(settings: Settings, node_client: NodeClient, clock: Clock, *, aut
     app.register_error_handler(AuthError, _refuse_credential)
     app.register_error_handler(HTTPException, _refuse_path)
     app.register_error_handler(Exception, _apologize)
-    app.wsgi_app = Frame(app.wsgi_app, clock)  # type: ignore[method-assign]
+    app.wsgi_app = Frame(  # type: ignore[method-assign]
+        app.wsgi_app, clock, front=front, meter=meter or Meter()
+    )
     return app
 
 

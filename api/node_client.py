@@ -109,6 +109,11 @@ class NodeClient:
         self._start()
         return self._members
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way that were not asked to wait."""
+        return self._in_flight if self._pid == os.getpid() else 0
+
     def close(self) -> None:
         """Let go of all sockets; calls under way fail.  A later call begins anew."""
         if self._pid != os.getpid():

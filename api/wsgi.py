@@ -8,11 +8,13 @@ from flask import Flask
 
 from api.app import create_app
 from api.auth.build import HttpsFetchers, build_authenticator
+from api.metrics import MetricsDoor, Pulse
 from api.node_client import NodeClient
 from common.clock import SYSTEM_CLOCK
 from common.link_keys import read_curve_secret
 from common.logs import configure_logs
-from common.settings import config_file, load_settings, run_dir
+from common.metrics import Meter
+from common.settings import config_file, load_settings, metrics_dir, run_dir
 
 
 def build() -> Flask:
@@ -35,7 +37,14 @@ def build() -> Flask:
     )
     secret = read_curve_secret(settings.api.curve_secret_file)
     client = NodeClient(settings.seeds, clock=SYSTEM_CLOCK, curve_secret=secret)
-    return create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator)
+    meter = Meter()
+    created = create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator, meter=meter)
+    created.extensions["pulse"] = Pulse(meter, SYSTEM_CLOCK, in_flight=lambda: client.in_flight)
+    if settings.api.metrics_bind:
+        created.wsgi_app = MetricsDoor(  # type: ignore[method-assign]
+            created.wsgi_app, bind=settings.api.metrics_bind, directory=str(metrics_dir(file))
+        )
+    return created
 
 
 app: Final = build()

@@ -23,6 +23,11 @@ def problem_of_bind(text: str) -> str | None:
     return None if host_and_port_or_none(text) else f"{text!r} is neither host:port nor unix:path"
 
 
+def problem_of_metrics_bind(text: str) -> str | None:
+    """Say what is wrong with the ``host:port`` that metrics are shown on, or ``None``; empty is right, too."""
+    return None if not text or host_and_port_or_none(text) else f"{text!r} is no host:port"
+
+
 def problem_of_endpoint(text: str, *, encrypted: bool = False) -> str | None:
     """Say what is wrong with the ZeroMQ endpoint of a storage node, or ``None``."""
     scheme, separator, rest = text.partition("://")

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 import structlog
+
+from common.clock import Clock, ticks_to_unix_ms
 
 REPEAT_S_MIN: Final = 1.0
 """Seconds between two log lines about something that anyone outside can cause as often as they like."""
@@ -42,6 +46,32 @@ def configure_logs(process: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class LineWriter:
+    """Writes the line of each request: the same form as all others, at a fifth of their cost."""
+
+    def __init__(self, process: str, clock: Clock) -> None:
+        self._process = process
+        self._clock = clock
+        self._encoder = msgspec.json.Encoder()
+        self._second = 0
+        self._second_text = ""
+
+    def write(self, **fields: str | float) -> None:
+        """Write one line at level ``info``; ``event`` is among the fields."""
+        line = self._encoder.encode(
+            {**fields, "level": "info", "timestamp": self._timestamp(), "process": self._process}
+        )
+        sys.stderr.write(line.decode() + "\n")
+        sys.stderr.flush()
+
+    def _timestamp(self) -> str:
+        second, ms = divmod(ticks_to_unix_ms(self._clock.now_ticks()), 1_000)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second_text}.{ms:03d}Z"
 
 
 class Throttle:

@@ -18,20 +18,25 @@ import msgspec
 from common.addresses import (
     absolute_address,
     endpoint_of_process,
+    host_and_port_or_none,
     is_wildcard,
     problem_of_bind,
     problem_of_endpoint,
+    problem_of_metrics_bind,
 )
 from common.conversion import Problem, convert_struct
 from common.guarantees import Guarantee, LogKind
 from common.identity_settings import BrowserIdSettings, OidcIssuerSettings
 from common.limits import (
+    BODY_BYTES_CEILING,
+    BODY_BYTES_MAX,
     FRONT_END_WORKERS_MAX,
     LINK_ID_CHARS_MAX,
     NODE_PROCESSES_MAX,
 )
 from common.link_keys import is_curve_key, parse_seed, problem_of_secret_file, problem_of_seed
 from common.principals import BadPrincipalError, application_principal, parse_principal
+from common.quota_settings import QuotaSettings
 
 CONFIG_VARIABLE: Final = "QUEUEY_CONFIG"
 CONFIG_DEFAULT: Final = "var/queuey.toml"
@@ -78,10 +83,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     the link is encrypted; empty means those of ``[storage_node]``."""
     curve_secret_file: str = ""
     """The file with the front ends' secret CURVE key; needed to reach nodes that have keys."""
+    metrics_bind: str = ""
+    """Address ``host:port`` on which the front ends show their metrics at ``/metrics``; empty shows none."""
+    body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=BODY_BYTES_CEILING)] = BODY_BYTES_MAX
+    """Bytes of one message body."""
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
-        found = [("bind", problem_of_bind(self.bind))]
+        found = [("bind", problem_of_bind(self.bind)), ("metrics_bind", problem_of_metrics_bind(self.metrics_bind))]
         found += [("nodes", problem_of_seed(text)) for text in self.nodes]
         if self.curve_secret_file:
             found.append(("curve_secret_file", problem_of_secret_file(self.curve_secret_file)))
@@ -103,6 +112,8 @@ class StorageNodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """The file with this node's secret CURVE key; with it the link is encrypted and only ``allowed_keys`` get in."""
     allowed_keys: tuple[str, ...] = ()
     """Public CURVE keys of the front ends (and of operators' commands) that may connect."""
+    metrics_bind: str = ""
+    """Address ``host:port`` on which a node shows its metrics, process n at n ports further; empty shows none."""
 
     def endpoint(self, process: int) -> str:
         """Return where the process with this number, counted from 0, listens."""
@@ -112,6 +123,11 @@ class StorageNodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         """Return where front ends reach the process with this number."""
         return endpoint_of_process(self.advertise or self.bind, process)
 
+    def metrics_address(self, process: int) -> tuple[str, int] | None:
+        """Return where the process with this number shows its metrics."""
+        place = host_and_port_or_none(self.metrics_bind)
+        return (place[0], place[1] + process) if place else None
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         """Where the processes of this machine listen."""
@@ -120,7 +136,7 @@ class StorageNodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
         encrypted = bool(self.curve_secret_file)
-        found = []
+        found = [("metrics_bind", problem_of_metrics_bind(self.metrics_bind))]
         for key, endpoint in {"bind": self.bind, "advertise": self.advertise}.items():
             last = endpoint_of_process(endpoint, self.processes - 1)
             reasons = [problem_of_endpoint(text, encrypted=encrypted) for text in (endpoint, last) if text]
@@ -197,6 +213,8 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Issuers whose ID tokens name a user."""
     link_secrets: dict[str, str] = {}
     """Name of a secret that signs capability links -> file that holds it."""
+    quotas: QuotaSettings = QuotaSettings()
+    """How much of the service it may use; as much as there is by default."""
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
@@ -229,7 +247,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def contradictions(self) -> tuple[Problem, ...]:
         """Return what is wrong between sections that are right by themselves."""
-        return (*_application_problems(self), *_sqlite_problems(self), *_link_problems(self))
+        return (*_application_problems(self), *_quota_problems(self), *_sqlite_problems(self), *_link_problems(self))
 
 
 def config_file() -> Path:
@@ -244,6 +262,11 @@ def run_dir(file: Path) -> Path:
     """
     run = file.parent / "run"
     return run if file.name == Path(CONFIG_DEFAULT).name else run / file.stem
+
+
+def metrics_dir(file: Path) -> Path:
+    """Return where the front ends of a configuration keep what they measured; emptied when they start."""
+    return run_dir(file) / "metrics"
 
 
 def load_settings(file: Path | None = None) -> Settings:
@@ -286,6 +309,14 @@ def _application_problems(settings: Settings) -> Iterator[Problem]:
         for digest in application.key_sha256:
             if owners.setdefault(digest, name) != name:
                 yield Problem(f"applications.{name}.key_sha256", f"names a key of {owners[digest]}, too")
+
+
+def _quota_problems(settings: Settings) -> Iterator[Problem]:
+    if settings.api.metrics_bind and settings.api.metrics_bind == settings.api.bind:
+        yield Problem("api.metrics_bind", "is the public address")
+    for name, application in settings.applications.items():
+        if application.quotas.stored_bytes and settings.store.backend != "sqlite":
+            yield Problem(f"applications.{name}.quotas.stored_bytes", "can be counted on sqlite only")
 
 
 def _sqlite_problems(settings: Settings) -> Iterator[Problem]:

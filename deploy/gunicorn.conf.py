@@ -3,12 +3,15 @@
 Nothing of ZeroMQ or gevent is touched here: this file is read in the master, before any worker is forked.
 """
 
+import os
+import shutil
 import sys
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS
-from common.settings import BadSettingsError, config_file, load_settings, run_dir
+from common.settings import BadSettingsError, config_file, load_settings, metrics_dir, run_dir
 
 try:
     _settings = load_settings()
@@ -18,6 +21,10 @@ except BadSettingsError as error:
 _run_dir = run_dir(config_file())
 
 bind = [_settings.api.bind]
+if _settings.api.metrics_bind:
+    # The workers keep what they measured in files, and any of them shows the sum on this second address.
+    bind.append(_settings.api.metrics_bind)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir(config_file()))
 workers = _settings.api.workers
 worker_class = "gevent"
 worker_connections = 2000
@@ -48,6 +55,22 @@ errorlog = "-"
 loglevel = "warning"
 
 
+def on_starting(_: Arbiter) -> None:
+    """Begin all measurements at 0 when the master starts; a reload of the workers goes on counting."""
+    if _settings.api.metrics_bind:
+        shutil.rmtree(metrics_dir(config_file()), ignore_errors=True)
+        metrics_dir(config_file()).mkdir(mode=0o700, parents=True)
+
+
 def post_worker_init(worker: Worker) -> None:
-    """Let event streams end by themselves once the worker is told to."""
+    """Let event streams end by themselves once the worker is told to; begin to measure its event loop."""
     worker.wsgi.extensions["front"].is_serving = lambda: worker.alive
+    worker.wsgi.extensions["pulse"].start()
+
+
+def child_exit(_: Arbiter, worker: Worker) -> None:
+    """Take a worker's gauges out of the sums; what it counted stays in."""
+    if _settings.api.metrics_bind:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

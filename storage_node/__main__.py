@@ -17,17 +17,21 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client.registry import CollectorRegistry
 
 from common.clock import SYSTEM_CLOCK
 from common.link_keys import LinkKeyError, read_curve_secret
-from common.logs import configure_logs
+from common.logs import LineWriter, configure_logs
+from common.metrics import Meter
 from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
 from storage_node.gatekeeper import public_key_of
 from storage_node.log.logs import Logs
 from storage_node.members import Register
+from storage_node.metering import Drops, Exposition, Metered, measure_loop, measure_store
 from storage_node.queues import Queues
+from storage_node.quotas import Quotas
 from storage_node.server import NodeServer
 from storage_node.store.errors import StoreError
 from storage_node.store.interface import HostClocks, Store
@@ -109,12 +113,28 @@ class Node:
             members=self._register.members,
             clock=SYSTEM_CLOCK,
         )
+        self._metrics_address = link.metrics_address(process)
+        meter = Meter(CollectorRegistry())
+        measure_store(store, meter, SYSTEM_CLOCK)
+        self._meter = meter
+        self._quotas = Quotas(dispatch, store, applications=settings.applications, clock=SYSTEM_CLOCK)
+        handler = Metered(
+            self._quotas,
+            meter,
+            applications=settings.applications,
+            clock=SYSTEM_CLOCK,
+            lines=LineWriter(f"storage_node_{process}", SYSTEM_CLOCK),
+        )
         self._server = NodeServer(
             link.endpoint(process),
-            dispatch,
+            handler,
             end_waits=self._logs.drain,
             curve_secret=secret,
             allowed_keys=link.allowed_keys,
+        )
+        meter.show(Drops(self._drops))
+        self._exposition = Exposition(
+            meter, in_flight=lambda: self._server.in_flight, waiting=lambda: self._server.waiting
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -122,16 +142,24 @@ class Node:
         endpoint = self._server.start()
         self._logs.start()
         beat = asyncio.create_task(self._register.beat())
+        background = [asyncio.create_task(measure_loop(self._meter, SYSTEM_CLOCK)), *self._quotas.start()]
         try:
+            if self._metrics_address is not None:
+                self._exposition.start(*self._metrics_address)
             await self._register.enter()
             _log.info("node_ready", endpoint=endpoint, member=self._member_id, store=type(self._store).__name__)
             await stop.wait()
             await self._drain()
         finally:
-            beat.cancel()
+            for task in (beat, *background):
+                task.cancel()
+            self._exposition.close()
             self._server.close()
             await self._delivery.close()
             await self._logs.close()
+
+    def _drops(self) -> dict[str, int]:
+        return {reason: count for reason, count in vars(self._server.counters).items() if reason != "requests"}
 
     async def _drain(self) -> None:
         _log.info("node_draining", in_flight=self._server.in_flight, waiting=self._server.waiting)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from api.routes.front import NOTE_KEY, Note
+from api.routes.front import NOTE_KEY, FrontEnd, Note, traceparent
 from common.clock import Clock
 from common.limits import REQUEST_ID_CHARS_MAX
+from common.metrics import CounterName, HistogramName, Meter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,15 +34,19 @@ HEADERS: Final = (
 """Answers are data: never sniffed, kept by caches, shown as pages or framed."""
 
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
+WAITING: Final = "_waiting"
+"""Behind the name of an operation that was asked to wait: its time says nothing of how fast the service is."""
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Frame:
     """Wraps the application."""
 
-    def __init__(self, application: WSGIApplication, clock: Clock) -> None:
+    def __init__(self, application: WSGIApplication, clock: Clock, *, front: FrontEnd, meter: Meter) -> None:
         self._application = application
         self._clock = clock
+        self._front = front
+        self._meter = meter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; its line is logged when the answer's head is ready."""
@@ -56,9 +61,20 @@ class Frame:
             headers.append(("X-Request-Id", note.request_id))
             elapsed_s = self._clock.monotonic_s() - begun_s
             _log_request(environ, note, int(status[:3]), elapsed_s)
+            self._measure(note, elapsed_s)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
         return self._application(environ, start)
+
+    def _measure(self, note: Note, elapsed_s: float) -> None:
+        application = note.application if note.application in self._front.settings.applications else ""
+        operation = note.route + WAITING if note.waits else note.route
+        self._meter.observe(HistogramName.HTTP, elapsed_s, application, operation)
+        if note.code:
+            self._meter.count(CounterName.HTTP_ERRORS, application, note.route, note.code)
+        if note.body_bytes:
+            self._meter.count(CounterName.HTTP_BYTES, application, by=note.body_bytes)
+            self._front.rates.charge(application, note.body_bytes)
 
 
 def one_form(path: str) -> str:
@@ -75,6 +91,7 @@ def _log_request(environ: WSGIEnvironment, note: Note, status: int, elapsed_s: f
     _log.info(
         "request",
         request_id=note.request_id,
+        traceparent=traceparent(environ.get("HTTP_TRACEPARENT", "")),
         method=environ["REQUEST_METHOD"],
         route=note.route,
         application=note.application,

@@ -10,10 +10,11 @@ import msgspec
 from flask import request
 
 from api.auth.authenticate import Authenticator
+from api.rates import Rates
 from api.routes.known_queues import KnownQueues
 from api.validation.values import is_name
 from common.clock import Clock, ticks_to_unix_ms
-from common.limits import BODY_BYTES_MAX, STREAMS_PER_PROCESS_MAX
+from common.limits import STREAMS_PER_PROCESS_MAX
 from common.principals import application_principal
 from common.protocol.failures import Code, Failure, FailureError, refuse
 from common.protocol.operations import Caller, Operation
@@ -51,7 +52,7 @@ class NodeClient(Protocol):
 class Note:
     """What the log line of a request says beyond what HTTP shows."""
 
-    __slots__ = ("application", "code", "queue", "request_id", "route")
+    __slots__ = ("application", "body_bytes", "code", "queue", "request_id", "route", "waits")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
@@ -59,6 +60,9 @@ class Note:
         self.queue = ""
         self.route = ""
         self.code = ""
+        self.body_bytes = 0
+        self.waits = False
+        """Was a node asked to wait for messages?"""
 
 
 class FrontEnd:
@@ -69,7 +73,7 @@ class FrontEnd:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.body_bytes_max = BODY_BYTES_MAX
+        self.rates = Rates(settings.applications, workers=settings.api.workers)
         self.known_queues = KnownQueues()
         self.streams = threading.BoundedSemaphore(STREAMS_PER_PROCESS_MAX)
         self.is_serving: Callable[[], bool] = _always
@@ -77,12 +81,17 @@ class FrontEnd:
         self.node_client = node_client
         self._authenticator = authenticator
 
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes that one message of the application being served may have."""
+        return self.rates.body_bytes_max(note().application, self.settings.api.body_bytes_max)
+
     def caller(self, application: str) -> Caller:
         """Return who asks something of an application.
 
         Raises:
             AuthError: a credential does not count.
-            FailureError: ``not_found``: there is no such application.
+            FailureError: ``not_found``: there is no such application; ``quota_exceeded``: it asks too often.
         """
         environ = request.environ
         note().application = application
@@ -95,6 +104,7 @@ class FrontEnd:
         )
         if application not in self.settings.applications:
             raise refuse(Code.NOT_FOUND, "InvalidApplication", "no such application")
+        self.rates.admit(application, self.clock.monotonic_s())
         return caller
 
     def queue_caller(self, application: str, queue: str) -> Caller:
@@ -127,7 +137,7 @@ class FrontEnd:
             reply_type,
             wait_ms=wait_ms,
             fail_over=fail_over,
-            traceparent=_traceparent(request.environ.get("HTTP_TRACEPARENT", "")),
+            traceparent=traceparent(request.environ.get("HTTP_TRACEPARENT", "")),
         )
 
     def ask_as(
@@ -145,6 +155,8 @@ class FrontEnd:
         Raises:
             FailureError: it was refused, no node could take it, or its outcome is unknown.
         """
+        if wait_ms:
+            note().waits = True
         reply = self.node_client.call(
             operation, wait_ms=wait_ms, fail_over=fail_over, request_id=request_id, traceparent=traceparent
         )
@@ -161,7 +173,7 @@ def note() -> Note:
     return found
 
 
-def _traceparent(text: str) -> str:
+def traceparent(text: str) -> str:
     """Return a W3C trace context that can be passed on, empty where there is none."""
     return text if len(text) == _TRACEPARENT_CHARS and text.isascii() and text.isprintable() else ""
 

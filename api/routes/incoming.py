@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from flask import request
 from werkzeug.exceptions import HTTPException
 
+from api.routes.front import note
 from api.validation.bodies import parse_object
 from api.validation.messages import RawMessage
 from common.limits import DELIVERY_REQUEST_BYTES_MAX, FORM_BYTES_MAX, QUERY_FIELDS_MAX, REQUEST_BYTES_MAX
@@ -47,6 +48,7 @@ def read_body(bytes_max: int) -> bytes:
         raise _too_large(bytes_max)
     if declared is not None and len(body) < declared:
         raise refuse(Code.INVALID_REQUEST, "body", "ends before its Content-Length")
+    note().body_bytes += len(body)
     return body
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from common.identifiers import MessageId
+from common.identifiers import MessageId, QueueId
 from storage_node.store.interface import BucketRow, Fence, LogAddress, StoredMessage
 from storage_node.store.sqlite.appends import values_of
 from storage_node.store.sqlite.session import WriteSession
@@ -31,6 +31,10 @@ _BY_IDS: Final = (
     f"AND id IN ({', '.join('?' * _IDS_PER_SELECT)}) AND expires > ?"
 )
 _COUNT: Final = f"SELECT count(*) FROM (SELECT 1 FROM message WHERE log = {_LOG} AND id >= ? AND expires > ? LIMIT ?)"  # noqa: S608 - constants
+_BYTES: Final = (
+    "SELECT coalesce(sum(length(body)), 0) FROM log JOIN message ON message.log = log.number"
+    " WHERE log.queue_id = ? AND expires > ?"
+)
 _DELETE: Final = "DELETE FROM message WHERE log = ? AND id = ?"
 _BUCKETS: Final = (
     "SELECT bucket, announced FROM log WHERE queue_id = ? AND partition = ? AND lane = ? ORDER BY bucket"
@@ -88,6 +92,11 @@ def count(
     """Count live messages from ``low`` on, up to ``limit``."""
     values = (*_name(log, bucket), low, now_ticks, limit)
     return int(connection.execute(_COUNT, values).fetchone()[0])
+
+
+def total_bytes(connection: sqlite3.Connection, queue_ids: Sequence[QueueId], *, now_ticks: int) -> int:
+    """Return the bytes of all live bodies of these queues."""
+    return sum(connection.execute(_BYTES, (queue_id, now_ticks)).fetchone()[0] for queue_id in queue_ids)
 
 
 def put(session: WriteSession, log: LogAddress, bucket: int, message: StoredMessage) -> None:

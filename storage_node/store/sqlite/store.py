@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 READERS = 2
 """Reading threads: one slow read leaves the other free."""
+QUEUES_MEASURED_AT_ONCE = 100
+"""Queues whose bytes are counted in one read."""
 
 
 class SqliteStore:
@@ -240,6 +243,17 @@ class SqliteStore:
         return await self._read(
             lambda connection: messages.count(connection, log, bucket, low=low, limit=limit, now_ticks=now_ticks)
         )
+
+    async def stored_bytes(self, application: str, *, now_ticks: int) -> int:
+        """Return the bytes of all live bodies of an application; a bounded number of queues in one read."""
+        total, offset = 0, ""
+        while True:
+            rows, following = await self.list_queues(application, offset=offset, limit=QUEUES_MEASURED_AT_ONCE)
+            ids = [row.queue_id for row in rows]
+            total += await self._read(partial(messages.total_bytes, queue_ids=ids, now_ticks=now_ticks))
+            if following is None:
+                return total
+            offset = following
 
     # delivery rows, groups and keys
 
