@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ HELP: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", type=Path, help="a new file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -36,5 +38,6 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"queuey: {error}", file=sys.stderr)
         return 1
     progress.end()
-    print(f"{arguments.file}: {size_bytes} bytes")
+    shown = {"file": str(arguments.file), "bytes": size_bytes}
+    print(json.dumps(shown) if arguments.json else f"{arguments.file}: {size_bytes} bytes")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--application", action="append", help="only this one (all that are configured); may be repeated"
     )
     parser.add_argument("--sqlite", type=Path, metavar="FILE", help="read this SQLite file, such as a backup")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -47,13 +49,13 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"queuey: {file} is there: it is not overwritten", file=sys.stderr)
         return 1
     partial = file.with_name(file.name + ".partial")
-    status = run_offline(lambda: _export(settings, applications, partial))
+    status = run_offline(lambda: _export(settings, applications, partial, as_json=arguments.json))
     if status == 0:
         partial.rename(file)
     return status
 
 
-async def _export(settings: Settings, applications: Sequence[str], partial: Path) -> int:
+async def _export(settings: Settings, applications: Sequence[str], partial: Path, *, as_json: bool) -> int:
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     progress = Progress("messages")
     with os.fdopen(descriptor, "wb") as out:
@@ -64,6 +66,7 @@ async def _export(settings: Settings, applications: Sequence[str], partial: Path
         out.flush()
         os.fsync(out.fileno())
     progress.end()
+    print(json.dumps({"messages": progress.done}) if as_json else f"{progress.done} messages")
     return 0
 
 

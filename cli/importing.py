@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -33,6 +34,7 @@ HELP: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", type=Path, help="what `queuey export` wrote")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -40,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     try:
         with arguments.file.open("rb") as lines:
-            return run_offline(lambda: _import(settings, lines))
+            return run_offline(lambda: _import(settings, lines, as_json=arguments.json))
     except OSError as error:
         print(f"queuey: {error}", file=sys.stderr)
         return 1
@@ -49,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return 1
 
 
-async def _import(settings: Settings, lines: BinaryIO) -> int:
+async def _import(settings: Settings, lines: BinaryIO, *, as_json: bool) -> int:
     size_bytes = sum(line_bytes for _, line_bytes in decode_records(lines))  # sound to its end, before any write
     lines.seek(0)
     progress = Progress("bytes", total=size_bytes)
@@ -59,7 +61,8 @@ async def _import(settings: Settings, lines: BinaryIO) -> int:
             await importer.take(record)
             progress.add(line_bytes)
     progress.end()
-    print(f"{importer.taken} queues taken in, {importer.skipped} were there")
+    shown = {"taken": importer.taken, "were_there": importer.skipped}
+    print(json.dumps(shown) if as_json else f"{importer.taken} queues taken in, {importer.skipped} were there")
     return 0
 
 

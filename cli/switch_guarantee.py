@@ -7,6 +7,7 @@ With all nodes stopped there is nobody who could: what they held in memory is in
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 from typing import Final
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="also while messages are leased: these may be handed out once more"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -64,7 +66,8 @@ async def _switch(settings: Settings, arguments: argparse.Namespace) -> int:
             raise OfflineError("the queue was changed meanwhile: is a storage node running?")
         if changed.queue_id != row.queue_id:
             await store.forget_data(row)
-    print(f"{row.application}/{row.name}: {row.guarantee.value} -> {guarantee.value}")
+    shown = {"application": row.application, "queue": row.name, "was": row.guarantee.value, "is": guarantee.value}
+    print(json.dumps(shown) if arguments.json else "{application}/{queue}: {was} -> {is}".format(**shown))
     return 0
 
 

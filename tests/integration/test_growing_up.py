@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_offline_commands import claim, fill, messages, publish, queuey_of
+from tests.integration.test_offline_commands import api_of, claim, fill, messages, publish, queuey_of
 from tests.support.cassandra_store import store_lines
 from tests.support.deployment import Deployment
 
@@ -19,37 +19,37 @@ KEYSPACE = "growing_up"
 def test_a_first_run_grows_up_and_can_go_back(tmp_path: Path) -> None:
     """Ids, positions, leases and edits are the same on the other side; a plain log becomes a fenced one on demand."""
     with Deployment(tmp_path / "service") as service:
-        _, held = fill(service.api("careful"))
-        expected = messages(service.api("careful"), "letters")
+        _, held = fill(api_of(service, "careful"))
+        expected = messages(api_of(service, "careful"), "letters")
         service.stop()
         queuey_of(service).text("export", "small")
         _move(service, SQLITE, store_lines(1, keyspace=KEYSPACE))
         queuey_of(service).text("import", "small")
         service.start()
-        assert messages(service.api("careful"), "letters") == expected
-        assert service.api("careful").get(f"letters/acks/{held}").json()["outcome"] == "leased"
+        assert messages(api_of(service, "careful"), "letters") == expected
+        assert api_of(service, "careful").get(f"letters/acks/{held}").json()["outcome"] == "leased"
         _make_plain(service)
-        plain = messages(service.api(), "notes")
+        plain = messages(api_of(service), "notes")
         assert "stop the storage nodes" in queuey_of(service).refusal("export", "running")
         service.stop()
         queuey_of(service).text("switch-guarantee", "queuey", "notes", "exactly_once")
         service.start()
-        assert messages(service.api(), "notes") == plain
-        assert [each["body"] for each in claim(service.api(), "notes", limit=1_000)] == ["note 2", "note 3"]
-        publish(service.api(), "notes", "note 4")
+        assert messages(api_of(service), "notes") == plain
+        assert [each["body"] for each in claim(api_of(service), "notes", limit=1_000)] == ["note 2", "note 3"]
+        publish(api_of(service), "notes", "note 4")
         service.stop()
         queuey_of(service).text("export", "large")
         _move(service, store_lines(1, keyspace=KEYSPACE), SQLITE.replace("messages", "again"))
         queuey_of(service).text("migrate")
         queuey_of(service).text("import", "large")
         service.start()
-        assert messages(service.api("careful"), "letters") == expected
-        assert [body for _, body in messages(service.api(), "notes")][-1] == "note 4"
-        assert service.api().get("notes/settings").json()["guarantee"] == "exactly_once"
+        assert messages(api_of(service, "careful"), "letters") == expected
+        assert [body for _, body in messages(api_of(service), "notes")][-1] == "note 4"
+        assert api_of(service).get("notes/settings").json()["guarantee"] == "exactly_once"
 
 
 def _make_plain(service: Deployment) -> None:
-    api = service.api()
+    api = api_of(service)
     api.post("", data={"queue_name": "notes"}).raise_for_status()
     publish(api, "notes", *[f"note {number}" for number in range(4)])
     claims = claim(api, "notes", limit=2)
