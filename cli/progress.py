@@ -21,9 +21,10 @@ class Progress:
         self._unit = unit
         self.total = total
         self.done = 0
+        self._shown = False
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
-        self._next_s = 0.0
+        self._next_s = 0.0 if self._terminal else SYSTEM_CLOCK.monotonic_s() + LOG_S
 
     def add(self, count: int) -> None:
         """Say that so many more are done."""
@@ -36,13 +37,15 @@ class Progress:
         self._show(final=False)
 
     def end(self) -> None:
-        """Show where it ended."""
-        self._show(final=True)
+        """Show where it ended: where there is no terminal, only if anything was shown before."""
+        if self._terminal or self._shown:
+            self._show(final=True)
 
     def _show(self, *, final: bool) -> None:
         now_s = SYSTEM_CLOCK.monotonic_s()
         if now_s < self._next_s and not final:
             return
+        self._shown = True
         self._next_s = now_s + (TERMINAL_S if self._terminal else LOG_S)
         end = "\n" if final or not self._terminal else ""
         self._stream.write(f"{chr(13) if self._terminal else ''}{self._text()}{end}")

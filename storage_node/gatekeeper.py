@@ -41,11 +41,15 @@ class Gatekeeper:
         *,
         secret: str,
         allowed: Collection[str],
+        on_refusal: Callable[[], int],
         now_s: Callable[[], float],
     ) -> None:
-        """``secret`` and ``allowed`` are keys in Z85: the node's own secret one, front ends' public ones."""
+        """``secret`` and ``allowed`` are keys in Z85: the node's own secret one, front ends' public ones.
+
+        ``on_refusal`` counts one more that did not get in, and returns how many there were.
+        """
         self.public_key = public_key_of(secret)
-        self.refused = 0
+        self._on_refusal = on_refusal
         self._allowed = frozenset(z85.decode(key) for key in allowed)
         self._now_s = now_s
         self._lines = Throttle()
@@ -103,10 +107,10 @@ class Gatekeeper:
         return True
 
     def _refuse(self, reason: str, *, address: str) -> None:
-        self.refused += 1
+        total = self._on_refusal()
         held = self._lines.admit(self._now_s())
         if held is not None:
-            _log.warning("link_refused", reason=reason, address=address, held_back=held, total=self.refused)
+            _log.warning("link_refused", reason=reason, address=address, held_back=held, total=total)
 
 
 def public_key_of(secret: str) -> str:

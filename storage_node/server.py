@@ -74,6 +74,7 @@ class Counters:
         self.cancelled = 0
         self.undeliverable = 0
         self.internal = 0
+        self.link_refused = 0
 
 
 class NodeServer:
@@ -141,11 +142,6 @@ class NodeServer:
         bound: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         return bound.rstrip("\0")
 
-    @property
-    def refused_links(self) -> int:
-        """How many connections did not get in since the start."""
-        return self._gatekeeper.refused if self._gatekeeper else 0
-
     async def drain(self) -> None:
         """Send new operations elsewhere and end what is under way, within ``DRAIN_MS_MAX``."""
         self._draining = True
@@ -185,11 +181,16 @@ class NodeServer:
             self._socket,
             secret=self._curve_secret,
             allowed=self._allowed_keys,
+            on_refusal=self._refused_link,
             now_s=self._clock.monotonic_s,
         )
         for descriptor in self._gatekeeper.descriptors:
             self._loop.add_reader(descriptor, self._on_handshake)
         self._loop.call_soon(self._on_handshake)
+
+    def _refused_link(self) -> int:
+        self.counters.link_refused += 1
+        return self.counters.link_refused
 
     def _on_handshake(self) -> None:
         if self._context is not None and self._gatekeeper is not None and self._gatekeeper.look():
