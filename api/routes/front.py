@@ -131,6 +131,7 @@ class FrontEnd:
         Raises:
             FailureError: it was refused, no node could take it, or its outcome is unknown.
         """
+        note().waits = wait_ms > 0
         return self.ask_as(
             note().request_id,
             operation,
@@ -155,8 +156,6 @@ class FrontEnd:
         Raises:
             FailureError: it was refused, no node could take it, or its outcome is unknown.
         """
-        if wait_ms:
-            note().waits = True
         reply = self.node_client.call(
             operation, wait_ms=wait_ms, fail_over=fail_over, request_id=request_id, traceparent=traceparent
         )
