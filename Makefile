@@ -120,6 +120,4 @@ coverage: $(READY) ## Run every test and report the coverage of branches, subpro
 	@$(BIN)/coverage report
 	@tail -n 1 var/pytest.log
 
-.PHONY: bench
-bench: $(READY) ## Measure ratios on this machine
-	$(BIN)/python -m tests.bench
+include tests/bench/bench.mk

@@ -1,0 +1,17 @@
+# `make bench` measures everything, `make bench-publish1` one bench with its ceilings; BENCH="--rounds 9 --seconds 10".
+BENCH ?=
+
+.PHONY: bench
+bench: $(READY) ## Measure ratios on this machine, beside the committed baseline; bench-NAME for one of them
+	$(BIN)/python -m tests.bench $(BENCH)
+
+bench-%: $(READY)
+	$(BIN)/python -m tests.bench $* $(BENCH)
+
+.PHONY: bench-link bench-store
+bench-link: $(READY) ## Measure the link alone
+	$(BIN)/python -m tests.bench.link
+
+bench-store: $(READY) ## Measure the embedded store alone, a million queues included
+	@mkdir -p var
+	$(BIN)/python -m tests.bench.store_sqlite --queues $(or $(SIZE),1000000)
