@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import zmq
 from structlog.testing import capture_logs
 
@@ -18,6 +20,7 @@ from api.node_client import NodeClient
 from common.protocol.operations import ListMembers, Members
 from tests.support.deployment import Deployment, key_of
 from tests.support.link import ROOT, free_endpoint, wait_until
+from tests.support.service import free_ports
 
 QUEUEY = str(Path(sys.executable).with_name("queuey"))
 
@@ -45,6 +48,7 @@ class KeyedNode:
 
     def __init__(self, directory: Path, keys: Keys) -> None:
         self.endpoint = free_endpoint()
+        (self._metrics_port,) = free_ports(1)
         self.seed = f"{self.endpoint} {keys.node.public}"
         self._log = directory / "node.log"
         self._file = directory / "queuey.toml"
@@ -53,6 +57,7 @@ class KeyedNode:
             f'[api]\nnodes = ["{self.seed}"]\ncurve_secret_file = "front.key"\n'
             f'[storage_node]\nbind = "tcp://0.0.0.0:{port}"\nadvertise = "{self.endpoint}"\n'
             f'curve_secret_file = "node.key"\nallowed_keys = ["{keys.front.public}"]\n'
+            f'metrics_bind = "127.0.0.1:{self._metrics_port}"\n'
             f'[applications.notes]\nkey_sha256 = "{"0" * 64}"\n'
         )
         with self._log.open("wb") as log:
@@ -67,6 +72,12 @@ class KeyedNode:
         """Return what the node logged of connections that did not get in."""
         lines = [json.loads(line) for line in self._log.read_text().splitlines() if line.endswith("}")]
         return [line for line in lines if line["event"] == "link_refused"]
+
+    def counted(self) -> float:
+        """Return how many refused connections its metrics show."""
+        shown = requests.get(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10).text
+        (found,) = re.findall(r'^queuey_node_drops_total\{reason="link_refused"\} (\S+)$', shown, re.M)
+        return float(found)
 
     def close(self) -> None:
         self.process.terminate()
@@ -123,6 +134,7 @@ def test_who_has_no_right_key_is_refused_logged_and_counted(
             wait_until(lambda: any(line["event"] == "node_link_refused" for line in lines), 20)
     assert not refused.ready()
     assert node.refusals()[-1]["total"]
+    assert node.counted()
     served = NodeClient([node.seed], curve_secret=keys.front.secret)
     clients.append(served)
     wait_until(served.ready, 20)
@@ -137,11 +149,12 @@ def test_a_front_end_does_not_speak_unencrypted_beyond_its_machine(clients: list
     assert [line["node"] for line in lines if line["event"] == "node_link_refused"] == ["tcp://192.0.2.1:5570"]
 
 
-def test_no_secret_is_in_a_log_or_a_process_list(tmp_path: Path, keys: Keys) -> None:
+def test_no_secret_is_in_a_log_a_metric_or_a_process_list(tmp_path: Path, keys: Keys) -> None:
     """A whole service with keys on its link, calls that fail among those that succeed."""
     endpoint = free_endpoint()
     with Deployment(tmp_path) as deployment:
-        _put_keys(tmp_path / "queuey.toml", keys, endpoint)
+        shown_at = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        _configure(tmp_path / "queuey.toml", keys, endpoint, shown_at)
         deployment.restart()
         api = deployment.api()
         api.post("", data={"queue_name": "secrets"}).raise_for_status()
@@ -151,8 +164,14 @@ def test_no_secret_is_in_a_log_or_a_process_list(tmp_path: Path, keys: Keys) -> 
         assert api.post("secrets/acks", json={"receipts": [receipt + "x"]}).status_code == 400
         secrets = [keys.node.secret, keys.front.secret, key_of("queuey"), "a-wrong-key-77", "body-b5ea", receipt]
         digests = [hashlib.sha256(key_of("queuey").encode()).hexdigest()]
-        seen = _commands(deployment) + [file.read_text(errors="replace") for file in (tmp_path / "run").glob("*.log")]
-    assert len(seen) >= 4
+        metrics = [requests.get(f"http://{place}/metrics", timeout=10).text for place in shown_at]
+        assert all("queuey_" in text for text in metrics)
+        seen = (
+            metrics
+            + _commands(deployment)
+            + [file.read_text(errors="replace") for file in (tmp_path / "run").glob("*.log")]
+        )
+    assert len(seen) >= 6
     assert not [secret for secret in secrets + digests for text in seen if secret in text]
 
 
@@ -169,12 +188,14 @@ def test_keys_are_made_once_and_shown_again(tmp_path: Path) -> None:
     assert pair.secret not in shown.stdout + shown.stderr + again.stdout + again.stderr
 
 
-def _put_keys(file: Path, keys: Keys, endpoint: str) -> None:
+def _configure(file: Path, keys: Keys, endpoint: str, shown_at: list[str]) -> None:
+    """Put keys on the link, and show the metrics of front ends and node."""
     text = file.read_text()
     api, _, rest = text.partition("[storage_node]\n")
     old = next(line for line in rest.splitlines() if line.startswith("bind"))
     file.write_text(
-        f'{api}nodes = ["{endpoint} {keys.node.public}"]\ncurve_secret_file = "front.key"\n[storage_node]\n'
+        f'{api}nodes = ["{endpoint} {keys.node.public}"]\ncurve_secret_file = "front.key"\n'
+        f'metrics_bind = "{shown_at[0]}"\n[storage_node]\nmetrics_bind = "{shown_at[1]}"\n'
         + rest.replace(
             old,
             f'bind = "{endpoint}"\ncurve_secret_file = "node.key"\nallowed_keys = ["{keys.front.public}"]',
