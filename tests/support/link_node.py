@@ -1,6 +1,7 @@
 """A storage node with toy handlers behind the real server, for tests of the link; run as a process of its own.
 
-``python -m tests.support.link_node ENDPOINT MEMBERS_FILE [IN_FLIGHT_MAX]``; the file holds one endpoint per line.
+``python -m tests.support.link_node ENDPOINT MEMBERS_FILE [IN_FLIGHT_MAX]``; the file holds one
+endpoint per line, with a key where the link is encrypted.  ``QUEUEY_TEST_CURVE`` holds a secret and an allowed key.
 The queue's name says what an operation meets: ``slow-SECONDS``, ``crash``, ``unencodable``, ``stats`` or anything.
 """
 
@@ -17,6 +18,7 @@ import msgspec
 
 from common.guarantees import Consistency, Guarantee, LogKind, Ordering, QueueType
 from common.limits import IN_FLIGHT_PER_NODE_MAX
+from common.link_keys import parse_seed
 from common.logs import configure_logs
 from common.protocol.envelope import RequestContext
 from common.protocol.failures import Code, refuse
@@ -119,11 +121,18 @@ class ToyNode:
         return MessagesRead(messages=(), next=b"", complete_until={}, guarantee=Guarantee.AT_LEAST_ONCE)
 
     def _members(self) -> Members:
-        endpoints = self._members_file.read_text().split()
+        seeds = map(parse_seed, self._members_file.read_text().splitlines())
         return Members(
             members=tuple(
-                Member(member_id=endpoint, address=endpoint, state="serving", started_ms=1, version="1")
-                for endpoint in endpoints
+                Member(
+                    member_id=address,
+                    address=address,
+                    state="serving",
+                    started_ms=1,
+                    version="1",
+                    curve_key=curve_key,
+                )
+                for address, curve_key in seeds
             )
         )
 
@@ -131,7 +140,15 @@ class ToyNode:
 async def serve(endpoint: str, members_file: Path, in_flight_max: int) -> None:
     """Answer until SIGTERM, then drain."""
     node = ToyNode(members_file)
-    server = node.server = NodeServer(endpoint, node.handle, end_waits=node.ended.set, in_flight_max=in_flight_max)
+    secret, *allowed = os.environ.get("QUEUEY_TEST_CURVE", "").split() or [""]
+    server = node.server = NodeServer(
+        endpoint,
+        node.handle,
+        end_waits=node.ended.set,
+        in_flight_max=in_flight_max,
+        curve_secret=secret,
+        allowed_keys=allowed,
+    )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     server.start()
