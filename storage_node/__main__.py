@@ -39,6 +39,10 @@ from storage_node.store.interface import HostClocks, Store
 CONFIGURATION_EXIT: Final = 78
 """Exit status of a process whose configuration is wrong (``EX_CONFIG``)."""
 
+THREAD_SWITCH_S: Final = 0.0005
+"""Seconds that one thread may keep the interpreter while the store's threads or the event loop want it: Python's own
+5 ms is as long as a commit, and each commit would wait for it."""
+
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
@@ -48,6 +52,7 @@ def main() -> int:
     parser.add_argument("--process", type=int, default=0, metavar="N", help="number of this process, from 0")
     process: int = parser.parse_args().process
     configure_logs(f"storage_node_{process}")
+    sys.setswitchinterval(THREAD_SWITCH_S)
     try:
         settings = load_settings()
         asyncio.run(_serve(settings, process))
