@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -125,7 +126,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def python_27_or_none() -> str | None:
     """Return an interpreter that runs; a shim of another version counts for nothing."""
-    installed = [str(path) for path in Path.home().glob(".pyenv/versions/2.7*/bin/python2.7")]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    installed = [str(path) for path in pyenv.glob("versions/2.7*/bin/python2.7")]
     for python in [shutil.which("python2.7"), *installed]:
         if python and subprocess.run([python, "-c", "import ssl"], capture_output=True, check=False).returncode == 0:
             return python
