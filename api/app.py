@@ -14,8 +14,10 @@ from api.auth.authenticate import Authenticator
 from api.auth.errors import AuthCode, AuthError
 from api.responses.answers import failure_answer, refusal_answer
 from api.responses.shapes import ErrorAnswer
+from api.routes.cross_origin import CrossOrigin
 from api.routes.frame import Frame
 from api.routes.front import FrontEnd, NodeClient, note
+from api.routes.static import StaticFile, show_file, static_files
 from api.routes.table import HEARTBEAT, ROUTES, WORDS_AFTER_QUEUE, Route
 from common.clock import Clock
 from common.limits import REQUEST_BYTES_MAX
@@ -53,7 +55,7 @@ def create_app(
     authenticator: Authenticator,
     meter: Meter | None = None,
 ) -> Flask:
-    """Return the application of one front-end process; opens no socket and reads no file."""
+    """Return the application of one front-end process; opens no socket and reads no file but its own pages."""
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.url_map.strict_slashes = False
@@ -65,12 +67,14 @@ def create_app(
     for route in ROUTES:
         app.add_url_rule(route.path, route.name, partial(_serve, front, route), methods=[route.method])
     app.add_url_rule(HEARTBEAT.path, HEARTBEAT.name, partial(_serve, front, HEARTBEAT), methods=_ALL_METHODS)
+    for path, file in static_files(console=settings.api.console).items():
+        app.add_url_rule(path, path, partial(_serve_file, file), methods=["GET"])
     app.register_error_handler(FailureError, _refuse)
     app.register_error_handler(AuthError, _refuse_credential)
     app.register_error_handler(HTTPException, _refuse_path)
     app.register_error_handler(Exception, _apologize)
     app.wsgi_app = Frame(  # type: ignore[method-assign]
-        app.wsgi_app, clock, front=front, meter=meter or Meter()
+        app.wsgi_app, clock, _cross_origin(settings), front=front, meter=meter or Meter()
     )
     return app
 
@@ -78,6 +82,15 @@ def create_app(
 def _serve(front: FrontEnd, route: Route, **arguments: str) -> Response:
     note().route = route.name
     return route.view(front, **arguments)
+
+
+def _serve_file(file: StaticFile) -> Response:
+    note().route = "static"
+    return show_file(file)
+
+
+def _cross_origin(settings: Settings) -> CrossOrigin:
+    return CrossOrigin({name: application.origins for name, application in settings.applications.items()})
 
 
 def _refuse(error: FailureError) -> Response:

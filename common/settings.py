@@ -58,6 +58,8 @@ _PATHS: Final = (
     "applications.*.browserid.issuer_keys.*",
     "applications.*.oidc.*.jwks_file",
 )
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9_.\-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::(?!0)[0-9]{1,5})?", re.ASCII)
+_PORTS_LEFT_OUT: Final = (("http://", ":80"), ("https://", ":443"))
 _ADDRESSES: Final = ("api.bind", "api.nodes.*", "storage_node.bind", "storage_node.advertise")
 _LINK_ID: Final = re.compile(rf"[A-Za-z0-9_\-]{{1,{LINK_ID_CHARS_MAX}}}")
 
@@ -87,6 +89,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Address ``host:port`` on which the front ends show their metrics at ``/metrics``; empty shows none."""
     body_bytes_max: Annotated[int, msgspec.Meta(ge=1, le=BODY_BYTES_CEILING)] = BODY_BYTES_MAX
     """Bytes of one message body."""
+    console: bool = True
+    """Whether the front ends serve the console page at ``/console``."""
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
@@ -215,6 +219,8 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Name of a secret that signs capability links -> file that holds it."""
     quotas: QuotaSettings = QuotaSettings()
     """How much of the service it may use; as much as there is by default."""
+    origins: tuple[str, ...] = ()
+    """Origins whose pages may call from a browser, such as ``https://app.example.org``; none by default."""
 
     def problems(self) -> tuple[tuple[str, str], ...]:
         """Return what types alone can't refuse."""
@@ -225,6 +231,7 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         ]
         if self.guarantee is Guarantee.EXACTLY_ONCE and self.log is LogKind.PLAIN:
             found.append(("log", "exactly_once needs a fenced log"))
+        found += [("origins", f"{origin!r} is no origin") for origin in self.origins if not is_origin(origin)]
         names = [name for name in self.link_secrets if not _LINK_ID.fullmatch(name)]
         found += [(f"link_secrets.{name}", "is no name of letters, digits, _ and -") for name in names]
         files = {f"link_secrets.{name}": file for name, file in self.link_secrets.items()}
@@ -336,6 +343,12 @@ def _link_problems(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             "api.nodes", "is empty: name the nodes with their public keys, which front ends can't know else"
         )
+
+
+def is_origin(text: str) -> bool:
+    """Say whether a text is an origin as browsers send it: scheme, host, and a port unless it is the default."""
+    is_default = any(text.startswith(scheme) and text.endswith(port) for scheme, port in _PORTS_LEFT_OUT)
+    return _ORIGIN.fullmatch(text) is not None and not is_default
 
 
 def _is_application(name: str) -> bool:

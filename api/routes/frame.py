@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.routes.cross_origin import CrossOrigin, CrossOriginCall
 from api.routes.front import NOTE_KEY, FrontEnd, Note, traceparent
 from common.clock import Clock
 from common.limits import REQUEST_ID_CHARS_MAX
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Write = Callable[[bytes], object]
 
-HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-)
-"""Answers are data: never sniffed, kept by caches, shown as pages or framed."""
-
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
 WAITING: Final = "_waiting"
 """Behind the name of an operation that was asked to wait: its time says nothing of how fast the service is."""
@@ -42,9 +34,12 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Frame:
     """Wraps the application."""
 
-    def __init__(self, application: WSGIApplication, clock: Clock, *, front: FrontEnd, meter: Meter) -> None:
+    def __init__(
+        self, application: WSGIApplication, clock: Clock, cross_origin: CrossOrigin, *, front: FrontEnd, meter: Meter
+    ) -> None:
         self._application = application
         self._clock = clock
+        self._cross_origin = cross_origin
         self._front = front
         self._meter = meter
 
@@ -54,16 +49,23 @@ class Frame:
         path = environ["PATH_INFO"]
         if path.endswith("/") or "//" in path:
             environ["PATH_INFO"] = one_form(path)
+        call = CrossOriginCall.of(environ)
         note = environ[NOTE_KEY] = Note(request_id(environ.get("HTTP_X_REQUEST_ID", "")))
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
-            headers += HEADERS
+            headers += note.headers
+            headers += self._cross_origin.headers(call)
             headers.append(("X-Request-Id", note.request_id))
             elapsed_s = self._clock.monotonic_s() - begun_s
             _log_request(environ, note, int(status[:3]), elapsed_s)
             self._measure(note, elapsed_s)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
+        preflight = self._cross_origin.preflight(call)
+        if preflight is not None:
+            note.route = "preflight"
+            start("204 No Content", list(preflight))
+            return ()
         return self._application(environ, start)
 
     def _measure(self, note: Note, elapsed_s: float) -> None:

@@ -23,6 +23,14 @@ from common.settings import Settings
 Reply = TypeVar("Reply", bound=msgspec.Struct)
 
 _TRACEPARENT_CHARS: Final = 55
+HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""Answers are data: never sniffed, kept by caches, shown as pages or framed."""
 NOTE_KEY: Final = "queuey.note"
 """Where the WSGI environment holds the request's note."""
 
@@ -52,7 +60,7 @@ class NodeClient(Protocol):
 class Note:
     """What the log line of a request says beyond what HTTP shows."""
 
-    __slots__ = ("application", "body_bytes", "code", "queue", "request_id", "route", "waits")
+    __slots__ = ("application", "body_bytes", "code", "headers", "queue", "request_id", "route", "waits")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
@@ -63,6 +71,7 @@ class Note:
         self.body_bytes = 0
         self.waits = False
         """Was a node asked to wait for messages?"""
+        self.headers: tuple[tuple[str, str], ...] = HEADERS
 
 
 class FrontEnd:

@@ -5,6 +5,10 @@
     id: <cursor>            only on the last message of a page: a resume repeats a page, it never skips
     data: {"message_id": ...}
 
+    event: complete         nothing can appear at or below these ids any more, so a client that drops repeats
+    id: <cursor>            may forget those it has seen there
+    data: {"complete_until": {"1": ...}}
+
     : idle                  every STREAM_HEARTBEAT_MS without a message, so that a client that left is noticed
 
 The loop reads on from the cursor of the page before and drops what it has sent already: a page may begin before its
@@ -36,6 +40,7 @@ from api.validation.reads import (
     stream_cursors_text,
 )
 from common.clock import Clock
+from common.identifiers import id_to_hex
 from common.limits import (
     STREAM_HEARTBEAT_MS,
     STREAM_PAGES_QUEUED_MAX,
@@ -92,6 +97,8 @@ class Page(NamedTuple):
     queue: str
     messages: list[Message]
     cursor: bytes
+    complete_until: dict[int, bytes]
+    """Only of partitions of which something sent can be forgotten now."""
 
 
 class Follower:
@@ -116,21 +123,24 @@ class Follower:
             operation = msgspec.structs.replace(operation, cursor=self.cursor, since=None, after=None)
         found = self._front.ask_as(self._request_id, operation, MessagesRead, wait_ms=wait_ms)
         fresh = [message for message in found.messages if not self._was_sent(message)]
-        self._remember(found)
+        complete = self._remember(found)
         self.cursor = found.next
-        return Page(self.queue, fresh, found.next)
+        return Page(self.queue, fresh, found.next, complete)
 
     def _was_sent(self, message: Message) -> bool:
         return message.message_id in self._sent.get(message.partition, ())
 
-    def _remember(self, found: MessagesRead) -> None:
-        """Keep the ids that a later page may repeat: none at or below ``complete_until``."""
+    def _remember(self, found: MessagesRead) -> dict[int, bytes]:
+        """Keep the ids that a later page may repeat; return where that lets some go."""
         for message in found.messages:
             self._sent.setdefault(message.partition, set()).add(message.message_id)
+        complete = {}
         for partition, until in found.complete_until.items():
-            sent = self._sent.get(partition)
-            if sent:
-                self._sent[partition] = {message_id for message_id in sent if message_id > until}
+            sent = self._sent.get(partition, set())
+            kept = {message_id for message_id in sent if message_id > until}
+            if len(kept) < len(sent):
+                self._sent[partition], complete[partition] = kept, until
+        return complete
 
 
 class _Beat:
@@ -204,7 +214,7 @@ def _follow(follower: Follower, pages: queues.Queue[Page | Ended], stop: threadi
             page = follower.read(wait_ms=STREAM_WAIT_MS)
         except FailureError as error:
             page = Ended(error)
-        if isinstance(page, Page) and not page.messages:
+        if isinstance(page, Page) and not page.messages and not page.complete_until:
             continue
         if not _hand_over(page, pages, stop) or isinstance(page, Ended):
             return
@@ -228,10 +238,17 @@ def _events(page: Page, event_id: str, *, name: str | None = None) -> bytes:
     else:
         data = [ENCODER.encode({"queue": name, **msgspec.to_builtins(message)}) for message in shown]
     last = len(data) - 1
-    return b"".join(
-        (b"id: " + event_id.encode("ascii") + b"\n" if index == last else b"") + b"data: " + line + b"\n\n"
-        for index, line in enumerate(data)
-    )
+    place = b"id: " + event_id.encode("ascii") + b"\n"
+    lines = ((place if index == last else b"") + b"data: " + line + b"\n\n" for index, line in enumerate(data))
+    return b"".join((*lines, _complete(page, place, name=name)))
+
+
+def _complete(page: Page, place: bytes, *, name: str | None) -> bytes:
+    if not page.complete_until:
+        return b""
+    until = {str(partition): id_to_hex(last) for partition, last in page.complete_until.items()}
+    shown = {"complete_until": until} | ({} if name is None else {"queue": name})
+    return b"event: complete\n" + place + b"data: " + ENCODER.encode(shown) + b"\n\n"
 
 
 def _failure(error: FailureError) -> bytes:

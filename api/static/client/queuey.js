@@ -9,7 +9,12 @@
 const BACK_OFF_MS = { first: 250, most: 15_000 };
 const LONG_POLL_SECONDS = 25;
 const SILENCE_MS = 45_000; // the server sends a comment every 15 s: three missed ones are a broken connection
-const PUBLISH_TRIES = 5;
+const FIRST_BYTES_MS = 10_000; // a stream begins with a line at once: without it something between holds it back
+const SHORT_STREAM_MS = 1_000;
+const SHORT_STREAMS_MOST = 3; // so many in a row, and long polls take over
+const POLLING_MS = 120_000; // then streams are tried again
+const SEEN_MOST = 20_000; // ids kept per partition; the service lets them be forgotten long before
+const TRIES = 5;
 
 /** An answer other than 2xx: `status`, and the service's own `code`, `retry` and `fields`. */
 export class QueueyError extends Error {
@@ -107,52 +112,62 @@ export class Queue {
       ...(typeof item === "string" ? { body: item } : item),
     }));
     const send = () => this.application.call("POST", this.path, { json: { messages: items }, signal });
-    return (await retried(send, PUBLISH_TRIES, signal)).messages;
+    return (await retried(send, TRIES, signal)).messages;
   }
 
   /** Read one page: `{messages, next, complete_until}`; send `next` back as `cursor`. */
   read({ signal, partitions, ...query } = {}) {
-    const joined = Array.isArray(partitions) ? partitions.join(",") : partitions;
-    return this.application.call("GET", this.path, { query: { ...query, partitions: joined }, signal });
+    return this.application.call("GET", this.path, { query: { ...query, partitions: joined(partitions) }, signal });
   }
 
   /**
    * Follow the queue: an async iterator of messages that ends only by `signal` or a refusal (401, 403, 404, ...).
    * Server-sent events where they come through, long polls where they don't.
-   * `onState` hears "connected", "waiting" (to connect again) and "polling".
+   * `onState` hears "connected", "polling", and "waiting" (to connect again) with the error that made it wait.
    */
   async *follow({ cursor, since, partitions, signal, onState = () => {} } = {}) {
     const seen = new Seen();
-    const place = { cursor, since, partitions: Array.isArray(partitions) ? partitions.join(",") : partitions };
+    const place = { cursor, since, partitions: joined(partitions) };
     let pause = BACK_OFF_MS.first;
-    let streams = true;
+    let shortStreams = 0;
+    let pollingUntilMs = 0;
     while (!signal?.aborted) {
       const startedMs = Date.now();
+      const polls = startedMs < pollingUntilMs;
       try {
-        for await (const message of streams ? this.#stream(place, seen, signal, onState) : this.#poll(place, seen, signal)) {
-          pause = BACK_OFF_MS.first;
+        for await (const message of polls ? this.#poll(place, seen, signal, onState) : this.#stream(place, seen, signal, onState)) {
           yield message;
+          if (signal?.aborted) return;
         }
-        if (streams && Date.now() - startedMs < 1_000) streams = false; // something between buffers or cuts streams
+        pause = BACK_OFF_MS.first;
+        if (polls) continue;
+        shortStreams = Date.now() - startedMs < SHORT_STREAM_MS ? shortStreams + 1 : 0;
+        if (shortStreams >= SHORT_STREAMS_MOST) throw new NoStreamError();
+        await sleep(BACK_OFF_MS.first * Math.random(), signal); // the stream was ended for all its readers: spread out
       } catch (error) {
         if (signal?.aborted) return;
-        if (error instanceof NoStreamError) streams = false;
-        else if (error instanceof QueueyError && error.retry === "no") throw error;
-        else {
-          onState("waiting");
-          await sleep(Math.max(pause * (0.5 + Math.random()), (error.retryAfterSeconds ?? 0) * 1000), signal);
-          pause = Math.min(pause * 2, BACK_OFF_MS.most);
+        if (error instanceof NoStreamError) {
+          shortStreams = 0;
+          pollingUntilMs = Date.now() + POLLING_MS;
+          continue;
         }
+        if (error instanceof QueueyError && error.retry === "no") throw error;
+        if (Date.now() - startedMs > BACK_OFF_MS.most) pause = BACK_OFF_MS.first; // it had worked until now
+        onState("waiting", error);
+        await sleep(waitOf(pause, error), signal);
+        pause = Math.min(pause * 2, BACK_OFF_MS.most);
       }
-      if (!streams) onState("polling");
     }
   }
 
   async *#stream(place, seen, signal, onState) {
     const silence = new AbortController();
     const stop = () => silence.abort();
+    let timer;
+    const watch = (ms, act) => (clearTimeout(timer), (timer = setTimeout(act, ms)));
+    let heldBack = false;
     signal?.addEventListener("abort", stop, { once: true });
-    let timer = setTimeout(stop, SILENCE_MS);
+    watch(SILENCE_MS, stop);
     try {
       const headers = { Accept: "text/event-stream" };
       if (place.cursor) headers["Last-Event-ID"] = place.cursor;
@@ -161,18 +176,24 @@ export class Queue {
       if (!response.body || !(response.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
         throw new NoStreamError();
       }
-      onState("connected");
+      watch(FIRST_BYTES_MS, () => ((heldBack = true), stop()));
+      let begun = false;
       for await (const event of events(response.body)) {
-        clearTimeout(timer);
-        timer = setTimeout(stop, SILENCE_MS);
+        if (!begun) onState("connected");
+        begun = true;
+        watch(SILENCE_MS, stop);
         if (event.type === "message") {
           const message = JSON.parse(event.data);
           if (seen.isNew(message)) yield message;
         } else if (event.type === "complete") {
           seen.forget(JSON.parse(event.data).complete_until);
+        } else if (event.type === "failure") {
+          throw new QueueyError(0, JSON.parse(event.data));
         }
         if (event.id) place.cursor = event.id; // after the hand-over: a break in between repeats, never skips
       }
+    } catch (error) {
+      throw heldBack ? new NoStreamError() : error;
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
@@ -180,7 +201,8 @@ export class Queue {
     }
   }
 
-  async *#poll(place, seen, signal) {
+  async *#poll(place, seen, signal, onState) {
+    onState("polling");
     const query = place.cursor
       ? { cursor: place.cursor, wait: LONG_POLL_SECONDS }
       : { since: place.since, partitions: place.partitions, wait: LONG_POLL_SECONDS };
@@ -198,7 +220,7 @@ export class Queue {
   /** Settle; resolves to one `{receipt, outcome}` each.  Safe to repeat: it says `acked` again. */
   async ack(receipts, { signal } = {}) {
     const send = () => this.application.call("POST", `${this.path}/acks`, { json: { receipts: listOf(receipts) }, signal });
-    return (await retried(send, PUBLISH_TRIES, signal)).results;
+    return (await retried(send, TRIES, signal)).results;
   }
 
   /** Give back, now or after `delay` seconds. */
@@ -218,28 +240,32 @@ export class Queue {
 class Seen {
   #partitions = new Map();
 
-  isNew({ queue_name: queue = "", partition, message_id: id }) {
-    const name = `${queue}/${partition}`;
-    const ids = this.#partitions.get(name) ?? new Set();
+  isNew({ partition, message_id: id }) {
+    const ids = this.#partitions.get(String(partition)) ?? new Set();
     if (ids.has(id)) return false;
     ids.add(id);
-    this.#partitions.set(name, ids);
+    if (ids.size > SEEN_MOST) ids.delete(ids.values().next().value);
+    this.#partitions.set(String(partition), ids);
     return true;
   }
 
   forget(completeUntil) {
-    for (const [name, ids] of this.#partitions) {
-      const until = completeUntil[name.slice(name.lastIndexOf("/") + 1)];
-      if (until === undefined) continue;
-      for (const id of ids) if (timeOf(id) < timeOf(until)) ids.delete(id);
+    for (const [partition, until] of Object.entries(completeUntil)) {
+      const ids = this.#partitions.get(partition);
+      if (!ids) continue;
+      for (const id of ids) if (placeOf(id) <= placeOf(until)) ids.delete(id);
     }
   }
 }
 
 class NoStreamError extends Error {}
 
-/** The 60-bit time of a version-1 UUID as text that sorts by time. */
-const timeOf = (id) => id.slice(13, 16) + id.slice(8, 12) + id.slice(0, 8);
+/** A version-1 UUID as text that sorts as the service sorts: by its 60-bit time, then by the rest. */
+const placeOf = (id) => id.slice(13, 16) + id.slice(8, 12) + id.slice(0, 8) + id.slice(16);
+
+const joined = (partitions) => (Array.isArray(partitions) ? partitions.join(",") : partitions);
+
+const waitOf = (pause, error) => Math.max(pause * (0.5 + Math.random()), (error.retryAfterSeconds ?? 0) * 1000);
 
 const listOf = (value) => (Array.isArray(value) ? value : [value]);
 
@@ -257,15 +283,21 @@ async function retried(send, tries, signal) {
     } catch (error) {
       const final = error instanceof QueueyError && error.retry === "no";
       if (final || attempt === tries || signal?.aborted) throw error;
-      await sleep(Math.max(pause * (0.5 + Math.random()), (error.retryAfterSeconds ?? 0) * 1000), signal);
+      await sleep(waitOf(pause, error), signal);
     }
   }
 }
 
 function sleep(ms, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+    if (signal?.aborted) end();
   });
 }
 
@@ -283,7 +315,7 @@ async function* events(body) {
       buffer = lines.pop();
       for (const line of lines) {
         if (line === "") {
-          if (event.data.length) yield { ...event, data: event.data.join("\n") };
+          yield event.data.length ? { ...event, data: event.data.join("\n") } : { type: "comment" };
           event = { type: "message", data: [], id: undefined };
         } else if (line.startsWith(":")) {
           yield { type: "comment" };
