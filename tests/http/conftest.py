@@ -1,22 +1,31 @@
-"""One real service for all tests over HTTP; a failed test shows the ends of its logs."""
+"""One real service on each store for all tests over HTTP; a failed test shows the ends of its logs."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.deployment import Api, Deployment
+from tests.support.cassandra_store import store_lines
+from tests.support.deployment import SQLITE, Api, Deployment
 
 _DEPLOYMENT = pytest.StashKey[Deployment]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("cassandra", marks=pytest.mark.cassandra)])
 def service(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """A gunicorn and a storage node on an empty SQLite store."""
-    with Deployment(tmp_path_factory.mktemp("service")) as deployment:
+    """A gunicorn and a storage node on an empty store."""
+    lines = SQLITE if request.param == "sqlite" else store_lines(1, keyspace=f"http_{os.urandom(4).hex()}")
+    with Deployment(tmp_path_factory.mktemp("service"), store=lines) as deployment:
         request.config.stash[_DEPLOYMENT] = deployment
         yield deployment
+
+
+@pytest.fixture
+def log(service: Deployment) -> str:
+    """The kind of log that a queue of ``queuey`` has unless it asks for another: plain only on Cassandra."""
+    return "fenced" if service.is_embedded else "plain"
 
 
 @pytest.fixture

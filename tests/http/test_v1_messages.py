@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from tests.support.deployment import Api
-from tests.support.http_calls import bodies, new_queue, post, post_batch, read, refusal
+from tests.support.http_calls import bodies, log_kind, new_queue, post, post_batch, read, refusal
 
 
 def test_a_raw_body_is_one_message(api: Api) -> None:
@@ -164,7 +164,8 @@ def test_a_reader_pages_by_cursor_and_misses_nothing(api: Api) -> None:
     while page["messages"]:
         page = api.get(queue, params={"cursor": str(page["next"]), "limit": "2"}).json()
         seen += bodies(page["messages"])
-    assert sorted(map(str, seen)) == [str(number) for number in range(10)]
+    assert sorted(map(str, set(seen))) == [str(number) for number in range(10)]
+    assert len(seen) == 10 or log_kind(api, queue) == "plain"
     assert set(page["complete_until"]) == {"1", "2"}
     assert page["guarantee"] == "at_least_once"
 

@@ -20,7 +20,7 @@ def listed(api: Api, queue: str, **query: str) -> dict[str, object]:
     return dict(entry)
 
 
-def test_a_bare_create_makes_a_queue_with_a_random_name_and_defaults(api: Api) -> None:
+def test_a_bare_create_makes_a_queue_with_a_random_name_and_defaults(api: Api, log: str) -> None:
     """201 with everything that can be known of it."""
     reply = api.post("")
     assert reply.status_code == 201
@@ -36,7 +36,7 @@ def test_a_bare_create_makes_a_queue_with_a_random_name_and_defaults(api: Api) -
         "created": 0,
         "principles": None,
         "guarantee": "at_least_once",
-        "log": "fenced",
+        "log": log,
         "ttl": 259_200,
         "delay": 0,
         "lease": 30,

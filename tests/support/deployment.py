@@ -32,6 +32,10 @@ GUARANTEES: Final = {
 """Application -> guarantee."""
 
 
+SQLITE: Final = 'backend = "sqlite"\npath = "messages.sqlite3"'
+"""Lines of ``[store]``."""
+
+
 def key_of(application: str) -> str:
     """Return the application's key: it begins and ends with letters that v1 cut off."""
     return f"Application-{application}-n"
@@ -125,13 +129,22 @@ class Deployment:
     """One configuration with its processes; a session of tests shares one, a fault test makes its own."""
 
     def __init__(
-        self, directory: Path, *, guarantees: Mapping[str, str] = GUARANTEES, workers: int = 1, more: str = ""
+        self,
+        directory: Path,
+        *,
+        guarantees: Mapping[str, str] = GUARANTEES,
+        workers: int = 1,
+        store: str = SQLITE,
+        more: str = "",
     ) -> None:
+        """``store`` holds the lines of ``[store]``, ``more`` whole tables of the configuration."""
         self.directory = directory
         (directory / "run").mkdir(parents=True, exist_ok=True)
         self.port, node_port = free_ports(2)
         self.guarantees = guarantees
-        (directory / "queuey.toml").write_text(self._configuration(workers, node_port, more))
+        tables = f"[store]\n{store}\n{more}"
+        self.is_embedded = store == SQLITE
+        (directory / "queuey.toml").write_text(self._configuration(workers, node_port, tables))
         self.node = Process("node", [sys.executable, "-m", "storage_node"], directory)
         gunicorn = ["-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "api.wsgi:app"]
         self.front = Process("front", [sys.executable, *gunicorn], directory)
@@ -217,7 +230,7 @@ class Deployment:
         return (
             f'[api]\nbind = "127.0.0.1:{self.port}"\nworkers = {workers}\n'
             f'[storage_node]\nbind = "tcp://127.0.0.1:{node_port}"\n'
-            f'[store]\nbackend = "sqlite"\npath = "messages.sqlite3"\n{applications}{more}'
+            f"{applications}{more}"
         )
 
 

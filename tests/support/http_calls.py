@@ -38,6 +38,11 @@ def read(api: Api, queue: str, **query: object) -> list[dict[str, object]]:
     return list(reply.json()["messages"])
 
 
+def log_kind(api: Api, queue: str) -> str:
+    """Return ``fenced`` or ``plain``: in a plain log a reader meets again what is younger than the late window."""
+    return str(api.get(f"{queue}/settings").json()["log"])
+
+
 def bodies(messages: list[dict[str, object]]) -> list[object]:
     """Return the bodies."""
     return [message["body"] for message in messages]
