@@ -68,8 +68,9 @@ def test_the_session_in_the_readme_works_as_shown(service: Service) -> None:
 
 def test_every_make_target_that_documents_name_exists() -> None:
     """In the README and in CONTRIBUTING."""
-    targets = set(re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    known = {target for line in targets for target in line.split()}
+    makefiles = [ROOT / "Makefile", *ROOT.glob("*/*/*.mk")]
+    targets = [re.findall(r"^([^\s:.#][^:=\n]*):", file.read_text("utf-8"), re.MULTILINE) for file in makefiles]
+    known = {target for lines in targets for line in lines for target in line.split()}
     text = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     named = {word for words in re.findall(r"`make ([a-z -]+)", text) for word in words.split()}
     assert named
