@@ -9,7 +9,7 @@ local form = { ["Content-Type"] = "application/x-www-form-urlencoded" }
 local text = { ["Content-Type"] = "text/plain" }
 local body = string.rep("x", 100)
 local threads = {}
-local LAG = 128
+local LAG = 600 -- requests; a creation may be overtaken by many others
 
 function setup(thread)
   thread:set("number", #threads)
