@@ -13,7 +13,7 @@ from storage_node.log.outcomes import CLOCK_UNSURE, OUTCOME_UNKNOWN, STORE_UNAVA
 from storage_node.log.pending import Entry, latest_deadline_s
 from storage_node.log.writer import Backoff, Writer
 from storage_node.store.errors import StoreError, StoreUnknownError
-from storage_node.store.interface import Applied, KeyPresent, Lane, LogKey
+from storage_node.store.interface import Applied, KeyPresent, Lane, LogKey, QueueRow
 
 HALF_WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS // 2
 
@@ -59,11 +59,17 @@ class _PlainRound:
             raise FailureError(OUTCOME_UNKNOWN)
         self._stamp()
         parts: dict[tuple[int, bool], list[Entry]] = defaultdict(list)
+        strays: list[Entry] = []
+        """Their key's row names another bucket than the one of their id: nobody would find them there."""
         for entry in self.entries:
             bucket = await self.tools.buckets.for_append(self.writer.log, ticks_of(entry.message_id))
-            if entry.bucket is not None:
-                bucket = entry.bucket
+            if entry.bucket not in (None, bucket):
+                strays.append(entry)
+                continue
             parts[bucket, entry.key is not None].append(entry)
+        for entry in strays:
+            entry.fail(OUTCOME_UNKNOWN)
+            self.entries.remove(entry)
         for (bucket, keyed), part in parts.items():
             await self._send(bucket, part, keyed=keyed)
 
@@ -103,15 +109,18 @@ class _PlainRound:
         except StoreError:
             return  # the bucket grows on, until the next one can be announced
 
-    def _acknowledge(self, part: list[Entry]) -> None:
-        """What is complete in time counts; so must be what it rests on."""
-        now = self.tools.clock.now_ticks()
-        row = part[0].pending.row
-        rests = (
+    def _rests(self, row: QueueRow) -> bool:
+        """Is what an acknowledgement rests on still fresh?"""
+        return (
             self.tools.queues.is_fresh(row)
             and self.tools.buckets.index_is_fresh(self.writer.log)
             and self.tools.clock_check.sure()
         )
+
+    def _acknowledge(self, part: list[Entry]) -> None:
+        """What is complete in time counts; so must be what it rests on."""
+        now = self.tools.clock.now_ticks()
+        rests = self._rests(part[0].pending.row)
         for entry in part:
             if rests and now - ticks_of(entry.message_id) <= HALF_WINDOW_TICKS:
                 entry.store(self.writer.log.partition, entry.message_id)
@@ -119,9 +128,20 @@ class _PlainRound:
         self.writer.wake()
 
     def _present(self, part: list[Entry], keys: dict[bytes, MessageId]) -> None:
+        """A key that is there counts only if its message is seen in time: readers may have passed an older one.
+
+        Whether an older one was acknowledged in its time nobody can tell, so its outcome stays unknown.
+        """
+        now = self.tools.clock.now_ticks()
+        rests = self._rests(part[0].pending.row)
         for entry in part:
             stored = keys.get(entry.key) if entry.key is not None else None
-            if stored is not None:
+            if stored is None:
+                continue
+            if now - ticks_of(stored) > HALF_WINDOW_TICKS:
+                entry.fail(OUTCOME_UNKNOWN)
+                self.entries.remove(entry)
+            elif rests:
                 entry.store(self.writer.log.partition, stored)
                 self.entries.remove(entry)
 

@@ -84,6 +84,15 @@ def _late_append_counts(_: Run) -> AbstractContextManager[None]:
     return swapped((plain, "HALF_WINDOW_TICKS", 1 << 60))
 
 
+def _late_key_counts(_: Run) -> AbstractContextManager[None]:
+    def present(self: Any, part: list[Any], keys: dict[bytes, MessageId]) -> None:
+        for entry in [entry for entry in part if entry.key in keys]:
+            entry.store(self.writer.log.partition, keys[entry.key])
+            self.entries.remove(entry)
+
+    return swapped((plain._PlainRound, "_present", present))
+
+
 def _no_window(_: Run) -> AbstractContextManager[None]:
     return swapped((BoundsTaker, "_window", lambda _self, now: last_id_at(now)))
 
@@ -242,6 +251,12 @@ def _strict_without_order(_: Run) -> AbstractContextManager[None]:
 ABLATIONS: dict[str, Ablation] = {
     "late_append_counts": Ablation(
         "a plain append counts only within D/2 of its id's time", _of(ALO, publish_hard=True), _late_append_counts
+    ),
+    "late_key_counts": Ablation(
+        "in a plain log a key counts only if its message is seen in time",
+        _of(ALO, keyed=1.0),
+        _late_key_counts,
+        quick=False,
     ),
     "no_window": Ablation("in a plain log nothing younger than D is sure", _of(ALO), _no_window),
     "no_fence": Ablation("a fenced append lands above everything before it", _of(EO), _no_fence),

@@ -84,5 +84,5 @@ def draw(seed: int) -> Scenario:
         rough=r.choice((0.3, 1.0, 2.0)),
         step_pauses=r.choice((0.0, 0.0005, 0.002)),
         publish_hard=r.random() < 0.3,
-        keyed=0.3 if fenced or strict or guarantee is Guarantee.EXACTLY_ONCE else 0.0,
+        keyed=0.3,
     )
