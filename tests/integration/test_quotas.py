@@ -1,0 +1,61 @@
+"""What one application may use, over real HTTP; another is not touched by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.support.deployment import Deployment
+from tests.support.operations import set_in_table
+
+QUOTAS = {
+    "queuey": "queues = 2\nmessage_bytes = 100\nstored_bytes = 250",
+    "careless": "requests_per_second = 5",
+    "careful": "bytes_per_second = 1000",
+}
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    more = "".join(f"[applications.{name}.quotas]\n{lines}\n" for name, lines in QUOTAS.items())
+    made = Deployment(tmp_path_factory.mktemp("quotas"), more=more)
+    set_in_table(made, "api", "body_bytes_max = 2000")
+    with made:
+        yield made
+
+
+def assert_over(answer: requests.Response, quota: str) -> None:
+    assert answer.status_code == 429, answer.text
+    assert answer.json()["code"] == "quota_exceeded"
+    assert list(answer.json()["error_msg"]) == [quota]
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_queues_and_bytes_are_counted_where_all_traffic_is_seen(deployment: Deployment) -> None:
+    """The third queue and the message that would pass the bound are refused; a queue that is there is none more."""
+    api = deployment.api("queuey")
+    assert [api.post("", data={"queue_name": name}).status_code for name in ("a", "b", "a")] == [201, 201, 201]
+    assert_over(api.post("", data={"queue_name": "c"}), "queues")
+    assert [api.post("a", data=b"x" * 100).status_code for _ in range(2)] == [201, 201]
+    assert_over(api.post("a", data=b"x" * 100), "stored_bytes")
+    assert api.post("a", data=b"x" * 101).status_code == 413
+
+
+def test_requests_are_bounded_per_second(deployment: Deployment) -> None:
+    """A second's worth goes through at once, then the rate; another application goes on."""
+    answers = [deployment.api("careless").get("") for _ in range(20)]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) >= 10
+    assert_over(refused[-1], "requests_per_second")
+    assert deployment.api("other").get("").status_code == 200
+
+
+def test_bytes_are_bounded_per_second(deployment: Deployment) -> None:
+    """A large body is taken, and what follows waits for it; none is larger than the service's own bound."""
+    api = deployment.api("careful")
+    api.post("", data={"queue_name": "q"})
+    assert api.post("q", data=b"x" * 2_000).status_code == 201
+    assert_over(api.post("q", data=b"x"), "bytes_per_second")
+    assert deployment.api("other").post("q", data=b"x" * 2_001).status_code == 413
