@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -92,7 +92,9 @@ def extend(path: str, receipts: Sequence[str], lease: float | None) -> Call[tupl
     json: dict[str, Json] = {"receipts": list(receipts)}
     if lease is not None:
         json["lease"] = lease
-    return Call("POST", f"{path}/extensions", _settled_all, json=json, repeatable=False)
+    return Call(
+        "POST", f"{path}/extensions", lambda answer: _extended_all(receipts, answer), json=json, repeatable=False
+    )
 
 
 def ask(path: str, receipt: str) -> Call[Settled]:
@@ -136,8 +138,13 @@ def _claim(item: Mapping[str, Any]) -> Claim:
 
 def _settled(item: Mapping[str, Any]) -> Settled:
     until = item.get("lease_until")
-    new = item.get("new_receipt")
-    return Settled(item["receipt"], item["outcome"], new, None if until is None else Decimal(until))
+    return Settled(item["receipt"], item["outcome"], None, None if until is None else Decimal(until))
+
+
+def _extended_all(receipts: Sequence[str], answer: Mapping[str, Any]) -> tuple[Settled, ...]:
+    """The service answers an extension with the receipt to use from now on."""
+    settled = zip(receipts, map(_settled, answer["results"]), strict=True)
+    return tuple(replace(one, receipt=sent, new_receipt=one.receipt) for sent, one in settled)
 
 
 def _settled_all(answer: Mapping[str, Any]) -> tuple[Settled, ...]:
