@@ -22,6 +22,7 @@ from cli import (
     publish,
     queues,
     redrive,
+    reference,
     restore,
     run,
     seek,
@@ -64,6 +65,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     restore,
     exporting,
     importing,
+    reference,
 )
 
 
