@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from enum import Enum
 from hashlib import blake2b
 from typing import Final
 
@@ -32,6 +33,15 @@ REASON: Final = "reason"
 _OURS: Final = frozenset({SOURCE_QUEUE, SOURCE_PARTITION, SOURCE_ID, SOURCE_GROUP, DELIVERIES, REASON})
 RETRY_S: Final = 5.0
 """Seconds until a dead letter that could not be stored is tried again, by the next claim."""
+
+
+class Sent(Enum):
+    """What became of a message that a redrive met."""
+
+    BACK = "back"
+    NOT_DEAD = "not_dead"
+    """It was published here, and stays; the next redrive does not look at it again."""
+    NOT_SURE = "not_sure"
 
 
 class DeadLetters:
@@ -89,11 +99,11 @@ class DeadLetters:
             buried += [place for (place, _), one in zip(pairs, results, strict=True) if one.failure is None]
         return buried
 
-    async def send_back(self, queue: QueueRow, taken: Taken) -> bool:
-        """Publish a dead letter to where it came from, for the group that failed; ``True`` if that is sure."""
+    async def send_back(self, queue: QueueRow, taken: Taken) -> Sent:
+        """Publish a dead letter to where it came from, for the group that failed."""
         attributes = taken.message.attributes
         if SOURCE_QUEUE not in attributes:
-            return True
+            return Sent.NOT_DEAD
         key = _key("r", queue.queue_id, taken.message.message_id, "")
         kept = {name: value for name, value in attributes.items() if name not in _OURS}
         if SOURCE_GROUP in attributes:
@@ -103,8 +113,8 @@ class DeadLetters:
             source = await self._queues.find(queue.application, attributes[SOURCE_QUEUE])
             (result,) = await self._append(source, _partition(attributes, key, source), [draft])
         except (FailureError, StoreError):
-            return False
-        return result.failure is None
+            return Sent.NOT_SURE
+        return Sent.BACK if result.failure is None else Sent.NOT_SURE
 
     async def _append(self, queue: QueueRow, partition: int, drafts: Sequence[Draft]) -> list[Stored]:
         deadline_s = self._clock.monotonic_s() + PUBLISH_DEADLINE_MS / 1000

@@ -9,7 +9,7 @@ from typing import Final
 from common.clock import Clock
 from common.protocol.operations import Redriven
 from storage_node.delivery.claiming import Claiming, Wanted
-from storage_node.delivery.dead_letters import DeadLetters
+from storage_node.delivery.dead_letters import DeadLetters, Sent
 from storage_node.delivery.groups import REDRIVE_GROUP
 from storage_node.delivery.jobs import AckJob, ReleaseJob, Taken
 from storage_node.delivery.policy import LeasePolicy
@@ -56,25 +56,25 @@ class Redriving:
         while (limit is None or redriven < limit) and self._clock.monotonic_s() < deadline_s - TIME_TO_END_S:
             left = BATCH if limit is None else min(BATCH, limit - redriven)
             taken = await self._claiming.claim(wanted._replace(limit=left), wait_until_s=0.0)
-            sent = await self._send_back(wanted, taken, policy)
-            redriven += sent
-            if sent < left:
+            outcomes = await self._send_back(wanted, taken, policy)
+            redriven += outcomes.count(Sent.BACK)
+            if len(taken) < left or Sent.NOT_SURE in outcomes:
                 break
         return Redriven(redriven=redriven, remaining=await self._remaining(wanted))
 
-    async def _send_back(self, wanted: Wanted, taken: Sequence[tuple[int, Taken]], policy: LeasePolicy) -> int:
-        async def send(pair: tuple[int, Taken]) -> bool:
+    async def _send_back(self, wanted: Wanted, taken: Sequence[tuple[int, Taken]], policy: LeasePolicy) -> list[Sent]:
+        async def send(pair: tuple[int, Taken]) -> Sent:
             return await self._dead.send_back(wanted.queue, pair[1])
 
-        sure = await in_parts(send, taken)
+        outcomes = await in_parts(send, taken)
         done: dict[tuple[int, bool], list[Lease]] = defaultdict(list)
-        for (partition, one), is_sure in zip(taken, sure, strict=True):
+        for (partition, one), outcome in zip(taken, outcomes, strict=True):
             if one.lease is not None:
-                done[partition, is_sure].append(one.lease)
+                done[partition, outcome is not Sent.NOT_SURE].append(one.lease)
         for (partition, is_sure), leases in done.items():
             job = AckJob(policy, leases) if is_sure else ReleaseJob(policy, leases, delay_ms=0)
             await self._rows.of(wanted.queue, partition, REDRIVE_GROUP).submit(wanted.queue, job)
-        return sum(sure)
+        return list(outcomes)
 
     async def _remaining(self, wanted: Wanted) -> int:
         shown = await self._progress.look(

@@ -170,6 +170,14 @@ def test_a_message_that_fails_too_often_goes_to_the_dead_letter_queue_and_back(l
     assert bodies(claim(leasing, queue)) == ["poison"]
 
 
+def test_a_redrive_leaves_what_is_no_dead_letter(leasing: Api) -> None:
+    """It moves and counts nothing, and consumers still get what was published."""
+    queue = new_queue(leasing)
+    post(leasing, queue, "mine")
+    assert leasing.post(f"{queue}/redrive").json() == {"status": "ok", "redriven": 0, "remaining": 0}
+    assert bodies(claim(leasing, queue)) == ["mine"]
+
+
 def test_at_most_once_hands_out_without_a_lease(service: Deployment) -> None:
     """Nothing to settle, nothing to lose twice."""
     with service.api("careless") as api:
