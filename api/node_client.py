@@ -105,7 +105,7 @@ class NodeClient:
         return True
 
     def members(self) -> tuple[Member, ...]:
-        """Return the members as last heard; the seeds until then."""
+        """Return the members that serve, as last heard; the seeds until then, and while none serves."""
         self._start()
         return self._members
 
@@ -280,7 +280,8 @@ class NodeClient:
         for member in sorted(members, key=lambda member: member.started_ms):
             latest[member.address] = member
         self._known = True
-        self._members = tuple(member for member in latest.values() if member.state == "serving")
+        serving = tuple(member for member in latest.values() if member.state == "serving")
+        self._members = serving or self._seeds
         for member in latest.values():
             self._connection(member)
         kept = latest.keys() | {seed.address for seed in self._seeds}

@@ -1,7 +1,8 @@
 """A storage node's process: ``python -m storage_node [--process N]``; wires the parts, serves, drains on SIGTERM.
 
-The order of an end: out of the register, so that front ends turn to others; then no new operations, and those
-under way are finished; then what delivery holds in memory is written; the store is closed last.
+The order of an end: marked in the register, so that front ends turn to others; then no new operations, and those
+under way are finished; then what delivery holds in memory is written; then out of the register, which so tells of
+the node as long as anything of it may still change; the store is closed last.
 """
 
 from __future__ import annotations
@@ -156,19 +157,21 @@ class Node:
             await stop.wait()
             await self._drain()
         finally:
-            for task in (beat, *background):
+            for task in background:
                 task.cancel()
             self._exposition.close()
             self._server.close()
             await self._delivery.close()
             await self._logs.close()
+            beat.cancel()
+            await self._register.leave()
 
     def _drops(self) -> dict[str, int]:
         return {reason: count for reason, count in vars(self._server.counters).items() if reason != "requests"}
 
     async def _drain(self) -> None:
         _log.info("node_draining", in_flight=self._server.in_flight, waiting=self._server.waiting)
-        await self._register.leave()
+        await self._register.drain()
         await self._server.drain()
 
 

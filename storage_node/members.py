@@ -19,6 +19,7 @@ from storage_node.store.errors import StoreError
 from storage_node.store.interface import MemberRow, Store
 
 SERVING: Final = "serving"
+DRAINING: Final = "draining"
 MEMBERS_KEPT_S: Final = 0.5
 """Seconds for which one reading of the register answers everybody who asks."""
 
@@ -49,6 +50,7 @@ class Register:
         self._curve_key = curve_key
         self._clock = clock
         self._started_ms = ticks_to_unix_ms(clock.now_ticks())
+        self._state = SERVING
         self._left = False
         self._known: Members | None = None
         self._known_s = 0.0
@@ -60,7 +62,7 @@ class Register:
         row = MemberRow(
             member_id=self._member_id,
             address=self._address,
-            state=SERVING,
+            state=self._state,
             started_ms=self._started_ms,
             version=self._version,
             in_flight=in_flight,
@@ -77,6 +79,15 @@ class Register:
                 await self.enter()
             except StoreError as error:
                 _log.warning("heartbeat_failed", error=str(error))
+
+    async def drain(self) -> None:
+        """Say that this node ends what is under way and takes nothing new; front ends turn to others."""
+        self._state = DRAINING
+        self._known = None
+        try:
+            await self.enter()
+        except StoreError as error:
+            _log.warning("draining_not_told", error=str(error))
 
     async def leave(self) -> None:
         """Take this node out; it stays out."""

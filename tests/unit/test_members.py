@@ -65,6 +65,46 @@ def test_a_node_is_a_member_until_it_leaves() -> None:
     asyncio.run(test())
 
 
+def test_a_node_that_ends_is_a_draining_member_until_it_has_ended() -> None:
+    """Its entry says so, heartbeats keep it, and leaving takes it out."""
+
+    async def test() -> None:
+        clock = ManualClock()
+        store = TiredStore(clock)
+        one, other = register(store, clock), register(store, clock, "m2")
+        await one.enter()
+        await other.enter()
+        await one.members()
+        await one.drain()
+        clock.advance(ms=MEMBER_GONE_MS - 1_000)
+        await one.enter()
+        await other.enter()
+        clock.advance(ms=1_500)
+        states = {member.member_id: member.state for member in (await one.members()).members}
+        assert states == {"m1": "draining", "m2": "serving"}
+        await one.leave()
+        assert await names(other) == ["m2"]
+
+    asyncio.run(test())
+
+
+def test_draining_with_a_store_that_fails_is_no_error() -> None:
+    """Front ends are told over their connections as well."""
+
+    async def test() -> None:
+        clock = ManualClock()
+        store = TiredStore(clock)
+        one = register(store, clock)
+        await one.enter()
+        store.tired = True
+        await one.drain()
+        store.tired = False
+        await one.enter()
+        assert [member.state for member in (await one.members()).members] == ["draining"]
+
+    asyncio.run(test())
+
+
 def test_a_silent_node_is_gone() -> None:
     """Without a sign of life for long enough an entry ends."""
 
