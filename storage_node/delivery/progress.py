@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from common.identifiers import id_after, ticks_of
+from common.identifiers import MessageId, id_after, ticks_of
 from common.limits import BACKLOG_EXACT_MAX
 from common.protocol.operations import GroupInfo
 from storage_node.delivery.jobs import LookJob, Progress
 from storage_node.delivery.rows import Rows
-from storage_node.delivery.tools import in_parts
+from storage_node.delivery.tools import AT_ONCE, in_parts
 from storage_node.log.logs import Logs
 from storage_node.store.interface import Lane, QueueRow
+
+
+class _Counts:
+    """Counts of one request: groups that stand at the same place share one."""
+
+    def __init__(self, logs: Logs, queue: QueueRow) -> None:
+        self._logs = logs
+        self._queue = queue
+        self._under_way: dict[tuple[int, tuple[MessageId, ...], int], asyncio.Task[int]] = {}
+
+    async def backlog(self, partition: int, progress: Progress) -> int:
+        """Count what is neither settled nor leased, exactly up to the bound."""
+        limit = BACKLOG_EXACT_MAX + 1 + progress.closed_above
+        key = (partition, progress.positions, limit)
+        if key not in self._under_way:
+            self._under_way[key] = asyncio.get_running_loop().create_task(self._count(*key))
+        above = await asyncio.shield(self._under_way[key])
+        return max(above - progress.closed_above, 0) + progress.open_below
+
+    async def _count(self, partition: int, positions: tuple[MessageId, ...], limit: int) -> int:
+        lows = {lane: id_after(positions[lane]) for lane in Lane}
+        return await self._logs.count(self._queue, partition, low_by_lane=lows, limit=limit)
 
 
 class ProgressReader:
@@ -32,14 +55,18 @@ class ProgressReader:
         found = await in_parts(one, partitions)
         return dict(zip(partitions, found, strict=True))
 
-    async def group(self, queue: QueueRow, group: str, *, deadline_s: float) -> GroupInfo:
-        """Return one group's progress over all partitions."""
-        partitions = range(1, queue.partitions + 1)
-        shown = await self.look(queue, group, partitions, deadline_s=deadline_s)
-        backlog = 0
-        for partition, progress in shown.items():
-            if backlog <= BACKLOG_EXACT_MAX:
-                backlog += await self.backlog(queue, partition, progress)
+    async def groups(self, queue: QueueRow, names: Sequence[str], *, deadline_s: float) -> list[GroupInfo]:
+        """Return the progress of groups over all partitions, some of them looked at side by side."""
+        counts = _Counts(self._logs, queue)
+
+        async def one(group: str) -> GroupInfo:
+            return await self._group(queue, group, counts, deadline_s=deadline_s)
+
+        return await in_parts(one, names)
+
+    async def _group(self, queue: QueueRow, group: str, counts: _Counts, *, deadline_s: float) -> GroupInfo:
+        shown = await self.look(queue, group, range(1, queue.partitions + 1), deadline_s=deadline_s)
+        backlog = await _sum_up(counts, shown)
         oldest = min((p.oldest for p in shown.values() if p.oldest is not None), default=None)
         return GroupInfo(
             group=group,
@@ -52,7 +79,15 @@ class ProgressReader:
 
     async def backlog(self, queue: QueueRow, partition: int, progress: Progress) -> int:
         """Count what is neither settled nor leased, exactly up to the bound."""
-        lows = {lane: id_after(progress.positions[lane]) for lane in Lane}
-        limit = BACKLOG_EXACT_MAX + 1 + progress.closed_above
-        above = await self._logs.count(queue, partition, low_by_lane=lows, limit=limit)
-        return max(above - progress.closed_above, 0) + progress.open_below
+        return await _Counts(self._logs, queue).backlog(partition, progress)
+
+
+async def _sum_up(counts: _Counts, shown: dict[int, Progress]) -> int:
+    """Add the backlogs of partitions until the bound is passed."""
+    places = list(shown.items())
+    total = 0
+    for first in range(0, len(places), AT_ONCE):
+        if total > BACKLOG_EXACT_MAX:
+            break
+        total += sum(await asyncio.gather(*(counts.backlog(*each) for each in places[first : first + AT_ONCE])))
+    return total

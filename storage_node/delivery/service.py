@@ -193,7 +193,7 @@ class Delivery:
         """Tell how far all groups have come."""
         del operation
         names = await self._groups.names(queue)
-        groups = [await self._progress.group(queue, name, deadline_s=deadline_s) for name in names]
+        groups = await self._progress.groups(queue, names, deadline_s=deadline_s)
         return ops.Groups(groups=tuple(groups), guarantee=queue.guarantee)
 
     async def seek_group(self, operation: ops.SeekGroup, queue: QueueRow, *, deadline_s: float) -> ops.Done:

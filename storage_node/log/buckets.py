@@ -68,9 +68,7 @@ class Buckets:
 
     async def of_id(self, log: LogAddress, message_id: MessageId) -> int | None:
         """Return the bucket that this id belongs to, ``None`` where the log has none that early."""
-        index = await self.index(log, fresh=True)
-        place = bisect_right(index, ticks_of(message_id))
-        return index[place - 1] if place else None
+        return bucket_of(await self.index(log, fresh=True), message_id)
 
     # writing on the grid
 
@@ -168,6 +166,12 @@ class Buckets:
 def grid_bucket(ticks: int) -> int:
     """Return the beginning of the grid's bucket that holds this time."""
     return ticks - ticks % SPAN_TICKS
+
+
+def bucket_of(index: tuple[int, ...], message_id: MessageId) -> int | None:
+    """Return the bucket that an id belongs to, ``None`` where there is none that early."""
+    place = bisect_right(index, ticks_of(message_id))
+    return index[place - 1] if place else None
 
 
 def spans_of(index: tuple[int, ...], low: MessageId, high: MessageId) -> list[Span]:

@@ -9,7 +9,7 @@ from typing import Final
 from common.identifiers import LOWEST, TICKS_PER_SECOND, MessageId, ticks_of
 from common.protocol.operations import DeleteMessages, Done, MessagesRead, PutMessages, ReadMessages
 from storage_node.log.bounds import log_of
-from storage_node.log.buckets import is_on_grid
+from storage_node.log.buckets import bucket_of, is_on_grid
 from storage_node.log.listings import LANES
 from storage_node.log.reader import to_message
 from storage_node.log.tools import Tools
@@ -107,11 +107,15 @@ class Edits:
             await store.delete_messages(log, bucket, part, written_ticks=written, now_ticks=now)
 
     async def _by_bucket(self, log: LogAddress, ids: Sequence[MessageId]) -> Mapping[int, list[MessageId]]:
+        """Sort ids by bucket on one read of the index; those before the first bucket are nowhere."""
         if not self._tools.buckets.cut:
             return {0: list(ids)}
+        if not ids:
+            return {}
+        index = await self._tools.buckets.index(log, fresh=True)
         parts: dict[int, list[MessageId]] = defaultdict(list)
         for message_id in ids:
-            bucket = await self._tools.buckets.of_id(log, message_id)
+            bucket = bucket_of(index, message_id)
             if bucket is not None:
                 parts[bucket].append(message_id)
         return parts
