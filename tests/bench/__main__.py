@@ -1,6 +1,6 @@
 """``python -m tests.bench [NAME ...] [--rounds 5] [--seconds 4] [--keep]``: run benches and their ceilings in turn.
 
-The report goes to ``var/bench.{md,json,svg}``; ``--keep`` makes it the committed baseline.
+The report goes to ``var/bench/report.{md,json,svg}``; ``--keep`` makes it the committed baseline.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,11 @@ import msgspec
 
 from tests.bench.benches import BENCHES
 from tests.bench.load import Sample
-from tests.bench.report import Report, line, markdown, svg
+from tests.bench.plot import svg
+from tests.bench.report import Report, changes, judge, line, markdown
 from tests.bench.stage import Stage, stage
 
-BASELINE: Final = Path(__file__).with_name("baseline.json")
-DOCUMENT: Final = Path("docs/benchmarks.svg")
+BASELINE: Final = Path(__file__).parent / "baseline"
 
 
 def main() -> int:
@@ -35,15 +36,17 @@ def main() -> int:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
     if shutil.which("wrk") is None:
         parser.error("wrk is missing: apt-get install wrk")
-    load_average = os.getloadavg()[0]
+    load_average, begun = os.getloadavg()[0], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     with stage() as built:
         samples = rounds(built, chosen(arguments.names), arguments.rounds, arguments.seconds)
     report = Report(
+        begun=begun,
         rounds=arguments.rounds,
         seconds=arguments.seconds,
         cores=os.cpu_count() or 1,
         load_average=load_average,
         lines={name: line(name, samples) for name in samples},
+        targets=judge(samples),
     )
     write(report, keep=arguments.keep)
     return 0
@@ -71,16 +74,17 @@ def rounds(built: Stage, names: list[str], count: int, seconds: float) -> dict[s
 
 def write(report: Report, *, keep: bool) -> None:
     """Leave the report where it is looked for."""
-    baseline = msgspec.json.decode(BASELINE.read_bytes(), type=Report) if BASELINE.exists() else None
-    table = markdown(report, None if keep else baseline)
-    content = msgspec.json.format(msgspec.json.encode(report)) + b"\n"
-    Path("var/bench.md").write_text(table)
-    Path("var/bench.json").write_bytes(content)
-    Path("var/bench.svg").write_text(svg(report))
-    if keep:
-        BASELINE.write_bytes(content)
-        DOCUMENT.write_text(svg(report))
+    earlier = BASELINE / "report.json"
+    baseline = msgspec.json.decode(earlier.read_bytes(), type=Report) if earlier.exists() and not keep else None
+    table = markdown(report, baseline)
+    for folder in (Path("var/bench"), *([BASELINE] if keep else [])):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.md").write_text(table)
+        (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        (folder / "report.svg").write_text(svg(report))
     sys.stdout.write(table)
+    for text in changes(report, baseline) if baseline else ():
+        sys.stdout.write(f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from tests.bench.idle import idle_polls, idle_streams
 from tests.bench.latency import publish_to_claim
-from tests.bench.load import Sample, run
-from tests.bench.stage import Stage
+from tests.bench.load import Sample, children_s, run
+from tests.bench.processes import cpu_s
+from tests.bench.stage import WORKERS, Stage
 
 Probe = Callable[[Stage, float], Sample]
 
 
 class Bench(NamedTuple):
-    """One line of the report; ``unit`` names the rate that is compared."""
+    """One line of the report; ``unit`` names the rate that counts."""
 
     probe: Probe
     unit: str
     ceiling: str = ""
-    target: float | None = None
-    """Rate divided by that of the ceiling in the same round, at least."""
+    """What its rate is compared with, in the same round."""
 
 
 def bare(stage: Stage, seconds: float) -> Sample:
@@ -31,6 +35,19 @@ def raw_sqlite(stage: Stage, seconds: float) -> Sample:
     """SQLite alone."""
     rate = stage.raw_rows_per_s(seconds)
     return Sample(rate, rate, 0, 0, 0, 0, 0)
+
+
+def link_noop(stage: Stage, seconds: float) -> Sample:
+    """Empty calls through ZeroMQ: two clients as the front ends are, 16 calls at a time each."""
+    command = [sys.executable, "-m", "tests.bench.noop", stage.endpoint, f"{seconds}", "16"]
+    node_s, own_s = cpu_s(stage.service.node.pid), children_s()
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)]
+    found = [json.loads(client.communicate()[0]) for client in clients]
+    node_s, own_s = cpu_s(stage.service.node.pid) - node_s, children_s() - own_s
+    calls = sum(each["calls"] for each in found)
+    p50_ms, p99_ms = max(each["p50_ms"] for each in found), max(each["p99_ms"] for each in found)
+    per_call_us = 1e6 / calls
+    return Sample(calls / seconds, calls / seconds, p50_ms, p99_ms, own_s * per_call_us, node_s * per_call_us, 0)
 
 
 def publish1(stage: Stage, seconds: float) -> Sample:
@@ -79,14 +96,17 @@ def create(stage: Stage, seconds: float) -> Sample:
 BENCHES: Final[dict[str, Bench]] = {
     "bare": Bench(bare, "requests"),
     "raw-sqlite": Bench(raw_sqlite, "messages"),
-    "publish1": Bench(publish1, "requests", "bare", 0.60),
-    "publish100": Bench(publish100, "messages", "raw-sqlite", 0.30),
-    "claim1ack1": Bench(claim1ack1, "messages", "bare", 0.45),
-    "claim100ack100": Bench(claim100ack100, "messages", "publish100", 0.80),
-    "claim100ack100-exactly-once": Bench(claim100ack100_exactly_once, "messages", "claim100ack100", 0.50),
-    "read100": Bench(read100, "messages", "publish100", 1.30),
-    "create": Bench(create, "requests", "bare", 0.30),
+    "link-noop": Bench(link_noop, "requests", "bare"),
+    "publish1": Bench(publish1, "requests", "bare"),
+    "publish100": Bench(publish100, "messages", "raw-sqlite"),
+    "claim1ack1": Bench(claim1ack1, "messages", "bare"),
+    "claim100ack100": Bench(claim100ack100, "messages", "publish100"),
+    "claim100ack100-exactly-once": Bench(claim100ack100_exactly_once, "messages", "claim100ack100"),
+    "read100": Bench(read100, "messages", "publish100"),
+    "create": Bench(create, "requests", "bare"),
     "latency": Bench(publish_to_claim, "messages"),
+    "idle-polls": Bench(idle_polls, "requests", "bare"),
+    "idle-streams": Bench(idle_streams, "requests", "bare"),
 }
 
 

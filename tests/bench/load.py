@@ -28,6 +28,10 @@ class Sample(NamedTuple):
     """CPU of the storage node per request."""
     load_us: float
     """CPU of the load generator per request: where it is small, the client is not the bottleneck."""
+    bytes_each: float = 0
+    """Memory of front ends and node for each idle client."""
+    of_alone: float = 0
+    """Rate beside idle clients, divided by that without them."""
 
 
 class LoadError(Exception):
@@ -60,11 +64,11 @@ def run(
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "20s", "-s", str(SCRIPT)]
     has_node = deployment.node.is_running()
     front_s, node_s = cpu_s(deployment.front.pid), cpu_s(deployment.node.pid) if has_node else 0.0
-    own_s = _children_s()
+    own_s = children_s()
     ended = subprocess.run([*command, deployment.url], env=environment, capture_output=True, text=True, check=True)
     front_s = cpu_s(deployment.front.pid) - front_s
     node_s = cpu_s(deployment.node.pid) - node_s if has_node else 0.0
-    own_s = _children_s() - own_s
+    own_s = children_s() - own_s
     counted = json.loads(ended.stdout.strip().splitlines()[-1])
     if counted["failed"] or (counted["refused"] and not refusals_ok):
         raise LoadError(f"{mode} {path}: {counted} {ended.stderr[:1000]}")
@@ -81,6 +85,7 @@ def run(
     )
 
 
-def _children_s() -> float:
+def children_s() -> float:
+    """Return the CPU seconds of all processes that this one started and that ended."""
     times = os.times()
     return times.children_user + times.children_system

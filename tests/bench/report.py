@@ -1,4 +1,4 @@
-"""Rounds -> medians with their spread, as JSON, Markdown and SVG, beside a baseline."""
+"""Rounds -> medians with their spread, and targets judged by them; as JSON and Markdown, beside a baseline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from tests.bench.benches import BENCHES, Bench
 from tests.bench.load import Sample
+from tests.bench.targets import TARGETS, Target
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -34,22 +35,36 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     front_us: Spread
     node_us: Spread
     load_us: Spread
+    load_cores: Spread
+    """Cores that the load generator used: well below 1, its one thread is not the bottleneck."""
     ceiling: str
     ratio: Spread | None
-    target: float | None
     cpu_ratio: Spread | None
     """CPU of front ends and node per request, divided by that of the bare endpoint in the same round."""
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One target."""
+
+    bound: float
+    at_most: bool
+    measured: Spread
+    met: bool
+    """By the median."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
+    begun: str
+    """UTC."""
     rounds: int
     seconds: float
     cores: int
     load_average: float
     """Of the machine when the run began: what else was going on."""
     lines: dict[str, Line]
+    targets: dict[str, Judged]
 
 
 def line(name: str, samples: Mapping[str, Sequence[Sample]]) -> Line:
@@ -71,11 +86,22 @@ def line(name: str, samples: Mapping[str, Sequence[Sample]]) -> Line:
         front_us=Spread.of([one.front_us for one in own]),
         node_us=Spread.of([one.node_us for one in own]),
         load_us=Spread.of([one.load_us for one in own]),
+        load_cores=Spread.of([one.load_us * one.requests_per_s / 1e6 for one in own]),
         ceiling=bench.ceiling,
         ratio=ratio,
-        target=bench.target,
         cpu_ratio=cpu_ratio,
     )
+
+
+def judge(samples: Mapping[str, Sequence[Sample]]) -> dict[str, Judged]:
+    """Return what became of every target that these samples tell of."""
+    found = {target: target.values(samples) for target in TARGETS}
+    return {target.text: _judged(target, values) for target, values in found.items() if values}
+
+
+def _judged(target: Target, values: Sequence[float]) -> Judged:
+    spread = Spread.of(values)
+    return Judged(bound=target.bound, at_most=target.at_most, measured=spread, met=target.is_met(spread.median))
 
 
 def rate(bench: Bench, sample: Sample) -> float:
@@ -86,48 +112,58 @@ def rate(bench: Bench, sample: Sample) -> float:
 def markdown(report: Report, baseline: Report | None) -> str:
     """Return the report as tables."""
     rows = [
-        f"{report.rounds} interleaved rounds of {report.seconds:g} s on {report.cores} cores shared by load and"
-        f" service (load average before: {report.load_average:.1f}). Medians, lowest and highest round in brackets.",
+        f"{report.begun}: {report.rounds} interleaved rounds of {report.seconds:g} s on {report.cores} cores that"
+        f" load and service share (load average before: {report.load_average:.1f}).",
+        f"Medians, lowest and highest round in brackets. {_noise(report)}",
         "",
-        "| Bench | per second | p50 / p99 ms | CPU us a request: front, node, load | CPU of bare | of its ceiling"
-        " | target | baseline |",
+        "| Target | aimed at | measured | | baseline |",
+        "|---|---|---|---|---|",
+    ]
+    for text, one in report.targets.items():
+        earlier = baseline.targets.get(text) if baseline else None
+        sign = "<=" if one.at_most else ">="
+        rows.append(
+            f"| {text} | {sign} {one.bound:g} | {_ratio(one.measured)} | {'met' if one.met else '**missed**'}"
+            f" | {_ratio(earlier.measured) if earlier else '-'} |"
+        )
+    rows += [
+        "",
+        "| Bench | per second | p50 / p99 ms | CPU us a request: front, node, load | cores of load | CPU of bare"
+        " | of its ceiling | baseline |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, one in report.lines.items():
-        earlier = baseline.lines.get(name) if baseline else None
+    for name, measured in report.lines.items():
+        before = baseline.lines.get(name) if baseline else None
         rows.append(
-            f"| {name} | {_whole(one.per_second)} {one.unit} | {one.p50_ms.median:.1f} / {one.p99_ms.median:.1f}"
-            f" | {one.front_us.median:.0f}, {one.node_us.median:.0f}, {one.load_us.median:.0f}"
-            f" | {_ratio(one.cpu_ratio)} | {_ratio(one.ratio)} {f'of {one.ceiling}' if one.ratio else ''}"
-            f" | {_target(one)} | {_ratio(earlier.ratio) if earlier else '-'} |"
+            f"| {name} | {_whole(measured.per_second)} {measured.unit}"
+            f" | {measured.p50_ms.median:.1f} / {measured.p99_ms.median:.1f}"
+            f" | {measured.front_us.median:.0f}, {measured.node_us.median:.0f}, {measured.load_us.median:.0f}"
+            f" | {measured.load_cores.median:.2f} | {_ratio(measured.cpu_ratio)}"
+            f" | {_ratio(measured.ratio)} {f'of {measured.ceiling}' if measured.ratio else ''}"
+            f" | {_ratio(before.ratio) if before else '-'} |"
         )
     return "\n".join(rows) + "\n"
 
 
-def svg(report: Report) -> str:
-    """Draw each ratio as a bar from its ceiling's 0 to 1, with its spread, and a mark at the target."""
-    shown = [(name, one.ratio, one.target) for name, one in report.lines.items() if one.ratio]
-    scale, left, step = 300, 240, 28
-    height = step * len(shown) + 30
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 2 * scale}" height="{height}"'
-        ' font-family="sans-serif" font-size="13">'
-    ]
-    for index, (name, ratio, target) in enumerate(shown):
-        y = 10 + index * step
-        parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{name}</text>')
-        parts.append(f'<rect x="{left}" y="{y}" width="{scale * ratio.median:.1f}" height="18" fill="#4a7fb5"/>')
-        parts.append(_across(left + scale * ratio.low, left + scale * ratio.high, y + 9))
-        parts.append(f'<text x="{left + scale * ratio.high + 6:.1f}" y="{y + 13}">{ratio.median:.2f}</text>')
-        if target is not None:
-            x = left + scale * target
-            parts.append(f'<path d="M{x:.1f} {y - 3}V{y + 21}" stroke="#c0392b" stroke-width="2"/>')
-    parts.append(f'<text x="{left}" y="{height - 4}" fill="#555">ratio to its ceiling; red: target</text></svg>')
-    return "\n".join(parts) + "\n"
+def changes(report: Report, baseline: Report) -> list[str]:
+    """Say which targets are worse than in the baseline beyond what both runs spread."""
+    found = []
+    for text, one in report.targets.items():
+        earlier = baseline.targets.get(text)
+        if earlier is None:
+            continue
+        now, then = one.measured, earlier.measured
+        if now.low > then.high if one.at_most else now.high < then.low:
+            found.append(f"worse than the baseline: {text}: {_ratio(now)}, was {_ratio(then)}")
+    return found
 
 
-def _across(low: float, high: float, y: float) -> str:
-    return f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="#222" stroke-width="2"/>'
+def _noise(report: Report) -> str:
+    bare = report.lines.get("bare")
+    if bare is None:
+        return ""
+    spread = bare.per_second
+    return f"Noise: bare Flask alone differed by {100 * (spread.high / spread.low - 1):.0f} % between rounds."
 
 
 def _whole(spread: Spread) -> str:
@@ -136,9 +172,3 @@ def _whole(spread: Spread) -> str:
 
 def _ratio(spread: Spread | None) -> str:
     return "-" if spread is None else f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})"
-
-
-def _target(one: Line) -> str:
-    if one.target is None or one.ratio is None:
-        return "-"
-    return f"{one.target:.2f} {'met' if one.ratio.median >= one.target else 'missed'}"

@@ -14,6 +14,7 @@ from typing import Final
 
 import requests
 
+from common.settings import load_settings
 from tests.support.deployment import Deployment, Process
 from tests.support.service import wait_until
 
@@ -58,22 +59,28 @@ class Stage:
         """Return the beginning of queue names that nothing used before."""
         return f"many-{next(self._numbers)}-"
 
+    @property
+    def endpoint(self) -> str:
+        """Where the node listens."""
+        return load_settings(self.service.directory / "queuey.toml").storage_node.endpoint(0)
+
     def raw_rows_per_s(self, seconds: float) -> float:
         """Insert rows of 100-byte bodies into a file of SQLite's own, 1,000 a durable commit."""
         path = self.directory / "raw.sqlite3"
         connection = sqlite3.connect(path, isolation_level=None)
         connection.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
-            "CREATE TABLE IF NOT EXISTS message (log INTEGER, id INTEGER, expires INTEGER, body BLOB,"
-            "PRIMARY KEY (log, id)) WITHOUT ROWID"
+            "DROP TABLE IF EXISTS message; CREATE TABLE message (log INTEGER, id BLOB, expires INTEGER,"
+            "written INTEGER, content_type TEXT, attributes BLOB, body BLOB, PRIMARY KEY (log, id)) WITHOUT ROWID"
         )
-        following = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0] + 1
+        following = 1
         begun_s, rows = time.monotonic(), 0
         while (lasted_s := time.monotonic() - begun_s) < seconds:
-            batch = [(1, following + number, 1 << 60, BODY) for number in range(RAW_ROWS)]
+            numbers = range(following, following + RAW_ROWS)
+            batch = [(1, number.to_bytes(16, "big"), 1 << 60, 1 << 60, None, None, BODY) for number in numbers]
             following += RAW_ROWS
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO message VALUES (?, ?, ?, ?)", batch)
+            connection.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", batch)
             connection.execute("COMMIT")
             rows += RAW_ROWS
         connection.close()

@@ -1,0 +1,54 @@
+"""``python -m tests.bench.crowd PORT AUTHORIZATION COUNT PATH``: clients that wait for messages which never come.
+
+Opens so many connections, sends the request of each, says ``open``, and holds them until its standard input ends.
+A path with ``/claims`` is a long poll of a minute, any other a stream of events.  Exits with 1 if one was answered
+with anything but a stream's head.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import sys
+import time
+from typing import Final
+
+AT_ONCE: Final = 100
+"""Connections opened before the server is given a moment."""
+PAUSE_S: Final = 0.05
+WAIT: Final = json.dumps({"limit": 10, "wait": 60})
+
+
+def main() -> int:
+    """Hold the crowd."""
+    port, authorization, count, path = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    request = request_of(path, authorization)
+    crowd = selectors.DefaultSelector()
+    for number in range(count):
+        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        connection.sendall(request)
+        crowd.register(connection, selectors.EVENT_READ, connection)
+        if number % AT_ONCE == AT_ONCE - 1:
+            time.sleep(PAUSE_S)
+    sys.stdout.write("open\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    answered = [key.data.recv(4096) for key, _ in crowd.select(0)]
+    wrong = [head for head in answered if b"text/event-stream" not in head]
+    if wrong:
+        sys.stderr.write(f"{len(wrong)} of {count} were answered: {wrong[0]!r}\n")
+    return 1 if wrong else 0
+
+
+def request_of(path: str, authorization: str) -> bytes:
+    """Return what each client sends."""
+    head = f"Host: bench\r\nAuthorization: {authorization}\r\n"
+    if path.endswith("/claims"):
+        head += f"Content-Type: application/json\r\nContent-Length: {len(WAIT)}\r\n"
+        return f"POST {path} HTTP/1.1\r\n{head}\r\n{WAIT}".encode()
+    return f"GET {path} HTTP/1.1\r\n{head}Accept: text/event-stream\r\n\r\n".encode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
