@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, NamedTuple
 
 from common.guarantees import LogKind
@@ -10,7 +11,7 @@ from common.limits import LATE_WINDOW_MS
 from storage_node.log.buckets import grid_bucket
 from storage_node.log.tools import Tools
 from storage_node.log.writer import Writers
-from storage_node.store.interface import Lane, LogAddress, QueueRow
+from storage_node.store.interface import Fence, Lane, LogAddress, QueueRow
 
 WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS
 FENCE_AGE_S_MAX: Final = 1.0
@@ -21,6 +22,8 @@ class Bounds(NamedTuple):
     """What holds for one partition when a listing begins."""
 
     began_ticks: int
+    began_s: float
+    """The same moment on the monotonic clock: an index read after it shows all that is promised here."""
     high: dict[Lane, MessageId]
     """Per lane: nothing above is listed; below it none of this node's own appends is undecided."""
     sure: dict[Lane, MessageId]
@@ -49,7 +52,7 @@ class BoundsTaker:
         live = log_of(queue, partition, Lane.LIVE)
         delayed = live._replace(lane=Lane.DELAYED)
         stamper = self._tools.stamper
-        now = self._tools.clock.now_ticks()
+        now, began_s = self._tools.clock.now_ticks(), self._tools.clock.monotonic_s()
         mark = stamper.mark()
         high = {
             Lane.LIVE: self._below_undecided(live, last_id_at(max(stamper.highest, now))),
@@ -61,7 +64,7 @@ class BoundsTaker:
             sure = dict.fromkeys(high, self._window(now))
         else:
             sure = await self._fences(live, delayed, high)
-        return Bounds(now, high, {lane: min(sure[lane], high[lane]) for lane in high})
+        return Bounds(now, began_s, high, {lane: min(sure[lane], high[lane]) for lane in high})
 
     def _below_undecided(self, log: LogAddress, high: MessageId) -> MessageId:
         undecided = self._writers.undecided(log)
@@ -114,31 +117,45 @@ class BoundsTaker:
     async def _horizon(self, delayed: LogAddress, now_id: MessageId, last: MessageId) -> MessageId:
         """Move the horizon of the delayed lane up to now, at most once a second; return where it is.
 
-        Where the bucket of now does not exist, who makes it looks at the live lane's ``last`` after that, and
-        appends nothing below: so what was ``last`` before this looked is a bound as well.
+        Where the bucket of now does not exist, or has no fence, who makes it looks at the live lane's ``last``
+        after that, and appends nothing below: so what was ``last`` before this looked is a bound as well.
         """
         tools = self._tools
         warm = tools.warm.of(delayed)
         began_s = tools.clock.monotonic_s()
         if began_s - warm.fence_read_s < FENCE_AGE_S_MAX:
             return warm.last
-        index = await tools.buckets.index(delayed, fresh=True)
+        live = delayed._replace(lane=Lane.LIVE)
+        index, _ = await asyncio.gather(tools.buckets.fresh_index(delayed), tools.buckets.fresh_index(live))
         due = [bucket for bucket in index if first_id_at(bucket) <= now_id]
         lasts = [await tools.store.raise_last(delayed, bucket, last=now_id) for bucket in due[-2:]]
         warm.last = min((fence.last for fence in lasts if fence is not None), default=last)
-        if grid_bucket(ticks_of(now_id)) not in index:
+        if grid_bucket(ticks_of(now_id)) not in index or None in lasts:
             warm.last = min(warm.last, last)
         warm.fence_read_s = began_s
         return warm.last
 
 
 async def read_last(tools: Tools, live: LogAddress) -> MessageId:
-    """Read ``last`` of a fenced live lane from the store, wherever it is written now."""
+    """Read ``last`` of a fenced live lane from the store, wherever it is written now.
+
+    Any index that is not empty leads there: a closed bucket names its successor.
+    """
     if not tools.buckets.cut:
         fence = await tools.store.read_fence(live, 0)
         return LOWEST if fence is None else fence.last
-    for bucket in reversed(await tools.buckets.index(live, fresh=True)):
+    for bucket in reversed(await tools.buckets.index(live) or await tools.buckets.fresh_index(live)):
         fence = await tools.store.read_fence(live, bucket)
         if fence is not None:
-            return fence.last
+            return await _follow(tools, live, fence)
     return LOWEST
+
+
+async def _follow(tools: Tools, live: LogAddress, fence: Fence) -> MessageId:
+    """Go from a fence to the last that there is."""
+    while fence.closed and fence.next is not None:
+        following = await tools.store.read_fence(live, fence.next)
+        if following is None:
+            break
+        fence = following
+    return fence.last

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from common.clock import Clock
 from common.guarantees import LogKind
-from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
+from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
 from common.limits import BUCKET_BYTES_MAX, BUCKET_MESSAGES_MAX, BUCKET_SPAN_MS, LATE_WINDOW_MS, PUBLISH_DEADLINE_MS
 from storage_node.log.warm import Recent, WarmLog
 from storage_node.store.interface import Fence, Lane, LogAddress, Store
@@ -45,46 +45,55 @@ class Buckets:
 
     # reading
 
-    async def index(self, log: LogAddress, *, fresh: bool) -> tuple[int, ...]:
-        """Return the beginnings of the log's buckets, ascending; unless ``fresh``, as read in the last D/2."""
+    async def index(self, log: LogAddress, *, since_s: float | None = None) -> tuple[int, ...]:
+        """Return the beginnings of the log's buckets, ascending, read after ``since_s``, or in the last D/2."""
         if not self.cut:
             return ONLY
         warm = self._warm.of(log)
         began_s = self._clock.monotonic_s()
-        if fresh or began_s - warm.index_read_s >= INDEX_AGE_S_MAX:
-            rows = await self._store.list_buckets(log)
-            warm.index = tuple([row.bucket for row in rows])
-            warm.index_read_s = began_s
-        return warm.index
+        if warm.index_read_s > (began_s - INDEX_AGE_S_MAX if since_s is None else since_s):
+            return warm.index
+        rows = await self._store.list_buckets(log)
+        index = tuple([row.bucket for row in rows])
+        if began_s >= warm.index_read_s:
+            warm.index, warm.index_read_s = index, began_s
+        return index
+
+    async def fresh_index(self, log: LogAddress) -> tuple[int, ...]:
+        """Return the index as read from now on."""
+        return await self.index(log, since_s=self._clock.monotonic_s())
 
     async def spans(
-        self, log: LogAddress, *, low: MessageId, high: MessageId, fresh: bool, descending: bool = False
+        self, log: LogAddress, *, low: MessageId, high: MessageId, since_s: float | None, descending: bool = False
     ) -> list[Span]:
-        """Return the buckets that the range touches, in the order of the walk."""
+        """Return the buckets that the range touches, in the order of the walk, by an index as ``index`` gives it."""
         if not self.cut:
             return [Span(0, low, high)] if low <= high else []
-        found = spans_of(await self.index(log, fresh=fresh), low, high)
+        found = spans_of(await self.index(log, since_s=since_s), low, high)
         return found[::-1] if descending else found
 
     async def of_id(self, log: LogAddress, message_id: MessageId) -> int | None:
         """Return the bucket that this id belongs to, ``None`` where the log has none that early."""
-        return bucket_of(await self.index(log, fresh=True), message_id)
+        return bucket_of(await self.fresh_index(log), message_id)
 
     # writing on the grid
 
-    async def for_append(self, log: LogAddress, ticks: int) -> int:
-        """Return the bucket of a plain or delayed append, in the index; it rests on an index less than D/2 old."""
+    async def for_append(self, log: LogAddress, ticks: int, *, last: MessageId | None = None) -> int:
+        """Return the bucket of a plain or delayed append, in the index; it rests on an index less than D/2 old.
+
+        ``last``: make a new bucket's fence with it, where there is one.
+        """
         if not self.cut:
             return 0
-        index = await self.index(log, fresh=False)
+        index = await self.index(log)
         place = bisect_right(index, ticks)
         bucket = max(grid_bucket(ticks), index[place - 1] if place else 0)
         if bucket not in index:
-            await self.open(log, bucket, last=LOWEST)
+            await self.open(log, bucket, last=last)
         return bucket
 
-    async def open(self, log: LogAddress, bucket: int, *, last: MessageId) -> None:
-        """Put a bucket into the index, before its first append."""
+    async def open(self, log: LogAddress, bucket: int, *, last: MessageId | None) -> None:
+        """Put a bucket into the index, before its first append; a plain log's needs no fence."""
         await self._store.open_bucket(log, bucket, last=last, now_ticks=self._clock.now_ticks())
         warm = self._warm.of(log)
         if bucket not in warm.index:
@@ -97,14 +106,14 @@ class Buckets:
     async def written_plain(self, log: LogAddress, bucket: int, *, messages: int, size_bytes: int) -> None:
         """Count what went into a bucket; announce the next one when it is full."""
         if log.lane is Lane.LIVE and self._is_full(log, bucket, messages, size_bytes):
-            await self.open(log, self._clock.now_ticks() + ANNOUNCED_AHEAD_TICKS, last=LOWEST)
+            await self.open(log, self._clock.now_ticks() + ANNOUNCED_AHEAD_TICKS, last=None)
             self._start(log, None)
 
     async def before(self, log: LogAddress, bucket: int, *, ticks: int) -> list[int]:
         """Return the buckets that were written in the last moments before this one, the nearest first."""
         if not self.cut or ticks - bucket >= ATTEMPTS_TICKS_MAX:
             return []
-        index = await self.index(log, fresh=True)
+        index = await self.fresh_index(log)
         earlier = [number for number in index if number < bucket]
         return [
             number
@@ -120,7 +129,7 @@ class Buckets:
             return 0
         warm = self._warm.of(log)
         if warm.bucket is None:
-            index = await self.index(log, fresh=False)
+            index = await self.index(log)
             self._start(log, index[-1] if index else 0)
         return warm.bucket or 0
 

@@ -112,7 +112,7 @@ class Edits:
             return {0: list(ids)}
         if not ids:
             return {}
-        index = await self._tools.buckets.index(log, fresh=True)
+        index = await self._tools.buckets.fresh_index(log)
         parts: dict[int, list[MessageId]] = defaultdict(list)
         for message_id in ids:
             bucket = bucket_of(index, message_id)

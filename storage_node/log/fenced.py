@@ -22,6 +22,7 @@ from storage_node.store.interface import (
     Applied,
     Behind,
     Closed,
+    Fence,
     KeyPresent,
     Lane,
     LogKey,
@@ -94,7 +95,7 @@ class _FencedRound:
             return 0
         if not self.delayed:
             return await buckets.current(self.writer.log)
-        bucket = await buckets.for_append(self.writer.log, ticks_of(self.entries[0].message_id))
+        bucket = await buckets.for_append(self.writer.log, ticks_of(self.entries[0].message_id), last=LOWEST)
         await self._fence_delayed(bucket)
         self._leave_for_later(bucket)
         return bucket
@@ -104,9 +105,14 @@ class _FencedRound:
         warm = self.tools.warm.of(self.writer.log)
         if bucket in warm.opened:
             return
-        last = await read_last(self.tools, self.writer.log._replace(lane=Lane.LIVE))
-        await self.tools.store.raise_last(self.writer.log, bucket, last=last)
+        if await self._raise_to_live(bucket) is None:
+            await self.tools.buckets.open(self.writer.log, bucket, last=LOWEST)
+            await self._raise_to_live(bucket)
         warm.opened.add(bucket)
+
+    async def _raise_to_live(self, bucket: int) -> Fence | None:
+        last = await read_last(self.tools, self.writer.log._replace(lane=Lane.LIVE))
+        return await self.tools.store.raise_last(self.writer.log, bucket, last=last)
 
     def _leave_for_later(self, bucket: int) -> None:
         """Keep what belongs to this bucket of the grid; the rest goes back to the writer's queue."""
@@ -223,7 +229,8 @@ class _FencedRound:
 
     async def _make_bucket(self, bucket: int) -> None:
         if self.delayed:
-            await self.tools.buckets.open(self.writer.log, bucket, last=first_id_at(0))
+            self.tools.warm.of(self.writer.log).opened.discard(bucket)
+            await self.tools.buckets.open(self.writer.log, bucket, last=LOWEST)
         else:
             await self.tools.buckets.make_current(self.writer.log, bucket)
 

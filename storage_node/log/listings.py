@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from common.guarantees import Consistency, LogKind
 from common.identifiers import HIGHEST, LOWEST, MessageId
@@ -14,6 +15,7 @@ from storage_node.log.values import Listed, Listing
 from storage_node.log.writer import Writers
 from storage_node.store.interface import Lane, LogAddress, QueueRow, StoredMessage
 
+T = TypeVar("T")
 LANES: Final = (Lane.LIVE, Lane.DELAYED)
 COUNT_MAX: Final = 1 << 62
 """No bound: v1 counts all of a queue."""
@@ -38,16 +40,26 @@ class Listings:
     ) -> Listing:
         """Walk up from ``low`` of each lane to what is complete, at most ``limit`` messages per lane."""
         bounds = await self._bounds.take(queue, partition)
-        lanes: list[list[Listed]] = []
-        sure = {}
-        for lane, low in low_by_lane.items():
-            found = await self.lane(
-                queue, partition, lane, low=low, high=bounds.high[lane], limit=limit, bodies=bodies
+
+        async def one(lane: Lane) -> list[StoredMessage]:
+            return await self.lane(
+                queue,
+                partition,
+                lane,
+                low=low_by_lane[lane],
+                high=bounds.high[lane],
+                limit=limit,
+                bodies=bodies,
+                since_s=bounds.began_s,
             )
-            lanes.append([Listed(lane, message) for message in found])
-            covered = found[-1].message_id if len(found) >= limit else HIGHEST
-            sure[lane] = min(bounds.sure[lane], covered)
-        more = any(len(found) >= limit for found in lanes)
+
+        founds = await self._each(one, list(low_by_lane))
+        lanes = [
+            [Listed(lane, message) for message in found] for lane, found in zip(low_by_lane, founds, strict=True)
+        ]
+        more = any(len(found) >= limit for found in founds)
+        covered = {lane: _covered(found, limit) for lane, found in zip(low_by_lane, founds, strict=True)}
+        sure = {lane: min(bounds.sure[lane], end) for lane, end in covered.items()}
         return Listing(tuple(merge(lanes)), bounds.began_ticks, sure, more)
 
     async def both(
@@ -62,9 +74,9 @@ class Listings:
         descending: bool,
     ) -> list[StoredMessage]:
         """Return up to ``limit`` messages of both lanes together, in the order of the walk."""
-        lanes = []
-        for lane in LANES:
-            found = await self.lane(
+
+        async def one(lane: Lane) -> list[StoredMessage]:
+            return await self.lane(
                 queue,
                 partition,
                 lane,
@@ -73,10 +85,20 @@ class Listings:
                 limit=limit,
                 descending=descending,
                 consistency=queue.consistency,
+                since_s=bounds.began_s,
             )
-            if found:
-                lanes.append([Listed(lane, message) for message in found])
+
+        founds = await self._each(one, LANES)
+        lanes = [
+            [Listed(lane, message) for message in found] for lane, found in zip(LANES, founds, strict=True) if found
+        ]
         return [listed.message for listed in merge(lanes, descending=descending)[:limit]]
+
+    async def _each(self, one: Callable[[Lane], Awaitable[T]], lanes: Sequence[Lane]) -> list[T]:
+        """Ask for lanes side by side where that is a way to go: their indexes come in one read then."""
+        if len(lanes) > 1 and self._tools.buckets.cut:
+            return await asyncio.gather(*[one(lane) for lane in lanes])
+        return [await one(lane) for lane in lanes]
 
     async def lane(
         self,
@@ -90,14 +112,22 @@ class Listings:
         descending: bool = False,
         bodies: bool = True,
         consistency: Consistency = Consistency.STRONG,
+        since_s: float,
     ) -> list[StoredMessage]:
-        """Return up to ``limit`` messages of one lane; at most one read of the store per bucket it touches."""
+        """Return up to ``limit`` messages of one lane; at most one read of the store per bucket it touches.
+
+        ``since_s``: the index of a fenced log is one read after that moment; a plain log's may be D/2 old.
+        """
         log = log_of(queue, partition, lane)
         if low > high or (lane is Lane.DELAYED and await self._is_undelayed(log)):
             return []
         found: list[StoredMessage] = []
         spans = await self._tools.buckets.spans(
-            log, low=low, high=high, fresh=queue.log is LogKind.FENCED, descending=descending
+            log,
+            low=low,
+            high=high,
+            since_s=since_s if queue.log is LogKind.FENCED else None,
+            descending=descending,
         )
         for span in spans:
             found += await self._tools.store.list_messages(
@@ -141,6 +171,7 @@ class Listings:
             high=HIGHEST,
             limit=1,
             bodies=False,
+            since_s=self._tools.clock.monotonic_s(),
         )
         return found[0].message_id if found else None
 
@@ -148,17 +179,21 @@ class Listings:
         self, queue: QueueRow, partition: int, *, low_by_lane: Mapping[Lane, MessageId], limit: int
     ) -> int:
         """Count messages with ``id >= low`` per lane, up to ``limit``."""
-        total = 0
-        for lane, low in low_by_lane.items():
-            log = log_of(queue, partition, lane)
-            for span in await self._tools.buckets.spans(log, low=low, high=HIGHEST, fresh=True):
-                if total >= limit:
-                    return limit
+        since_s = self._tools.clock.monotonic_s()
+
+        async def one(lane: Lane) -> int:
+            log, low = log_of(queue, partition, lane), low_by_lane[lane]
+            total = 0
+            for span in await self._tools.buckets.spans(log, low=low, high=HIGHEST, since_s=since_s):
                 now = self._tools.clock.now_ticks()
                 total += await self._tools.store.count_messages(
                     log, span.bucket, low=span.low, limit=limit - total, now_ticks=now
                 )
-        return min(total, limit)
+                if total >= limit:
+                    break
+            return total
+
+        return min(sum(await self._each(one, list(low_by_lane))), limit)
 
     async def count_all(self, queue: QueueRow) -> int:
         """Count all messages of a queue, those not yet due as well."""
@@ -167,6 +202,11 @@ class Listings:
         for partition in range(1, queue.partitions + 1):
             total += await self.count(queue, partition, low_by_lane=lows, limit=COUNT_MAX)
         return total
+
+
+def _covered(found: Sequence[StoredMessage], limit: int) -> MessageId:
+    """Return up to where a listing has come."""
+    return found[-1].message_id if len(found) >= limit else HIGHEST
 
 
 def merge(lanes: Sequence[Sequence[Listed]], *, descending: bool = False) -> list[Listed]:

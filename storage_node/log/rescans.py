@@ -150,6 +150,7 @@ class Watches:
             limit=1,
             descending=True,
             bodies=False,
+            since_s=self._tools.clock.monotonic_s(),
         )
         watched.seen[partition] = newest[0].message_id if newest else seen
         return bool(newest)

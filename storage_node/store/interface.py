@@ -289,8 +289,11 @@ class Store(Protocol):
         A store without buckets makes bucket 0 if it is not there.
         """
 
-    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
-        """Put the bucket into the index, and make its fence with ``last`` if there is none.  Idempotent."""
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
+        """Put the bucket into the index, and make its fence with ``last`` if there is none.  Idempotent.
+
+        ``last`` is ``None`` for a bucket of a plain log: it needs no fence, and may be left without one.
+        """
 
     async def close_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, next_bucket: int) -> Fence:
         """Close the bucket if ``last`` stands and it is open; return the fence that stands afterwards."""

@@ -46,6 +46,7 @@ class Bucket:
     def __init__(self, last: MessageId, announced_ticks: int) -> None:
         self.announced_ticks = announced_ticks
         self.fence = Fence(last, False, None)
+        self.has_fence = True
         self.messages: dict[MessageId, StoredMessage] = {}
         self.keys: dict[bytes, tuple[MessageId, int]] = {}
 
@@ -189,6 +190,8 @@ class MemoryStore:
             return Closed(kept.fence.next)
         if not messages:
             return Applied()
+        if fenced and not kept.has_fence:
+            return NoBucket()
         if fenced and messages[0].message_id <= kept.fence.last:
             return Behind(kept.fence.last)
         kept.messages.update({message.message_id: message for message in messages})
@@ -200,18 +203,24 @@ class MemoryStore:
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:
         kept = self._bucket(log, bucket)
-        if kept is None:
+        if kept is None or not kept.has_fence:
             return None
         if not kept.fence.closed and last > kept.fence.last:
             kept.fence = kept.fence._replace(last=last)
         return kept.fence
 
-    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
-        self._buckets(log).setdefault(bucket, Bucket(last, now_ticks))
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
+        buckets = self._buckets(log)
+        if bucket not in buckets:
+            buckets[bucket] = Bucket(LOWEST, now_ticks)
+            buckets[bucket].has_fence = False
+        if last is not None and not buckets[bucket].has_fence:
+            buckets[bucket].fence = Fence(last, False, None)
+            buckets[bucket].has_fence = True
 
     async def close_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, next_bucket: int) -> Fence:
         kept = self._bucket(log, bucket)
-        if kept is None:
+        if kept is None or not kept.has_fence:
             raise StoreFailedError("no such bucket")
         if kept.fence.last == last and not kept.fence.closed:
             kept.fence = Fence(last, True, next_bucket)
@@ -219,7 +228,7 @@ class MemoryStore:
 
     async def read_fence(self, log: LogAddress, bucket: int) -> Fence | None:
         kept = self._buckets(log).get(bucket)
-        return None if kept is None else kept.fence
+        return None if kept is None or not kept.has_fence else kept.fence
 
     async def list_buckets(self, log: LogAddress) -> list[BucketRow]:
         return [BucketRow(number, kept.announced_ticks) for number, kept in sorted(self._buckets(log).items())]

@@ -7,11 +7,12 @@ fenced log begins at 0), first writes another index row that ends later.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from common.clock import Clock
-from common.identifiers import MessageId
-from storage_node.store.cql.session import CqlSession, Outcome
+from common.identifiers import MessageId, QueueId
+from storage_node.store.cql.session import CqlSession, Outcome, Row
 from storage_node.store.cql.statements import LIFETIMES
 from storage_node.store.cql.times import SLACK_TICKS, kept_until, surely_kept_until, ttl_until
 from storage_node.store.errors import StoreFailedError
@@ -37,17 +38,30 @@ class Buckets:
         self._session = session
         self._clock = clock
         self._until: dict[Place, int] = {}
+        self._about_to_read: dict[tuple[QueueId, int], asyncio.Task[list[Row]]] = {}
 
     # the index
 
     async def list_rows(self, log: LogAddress) -> list[BucketRow]:
         """Return the index, ascending."""
-        rows = await self._session.read("list_buckets", log.queue_id, log.partition, int(log.lane))
         announced: dict[int, int] = {}
-        for bucket, moment, until in rows:
-            announced.setdefault(bucket, moment)  # rows come by bucket, then by announcement
-            self._remember(place_of(log, bucket), until)
+        for lane, bucket, moment, until in await self._both_lanes(log.queue_id, log.partition):
+            if lane == log.lane:
+                announced.setdefault(bucket, moment)  # rows come by bucket, then by announcement
+                self._remember(place_of(log, bucket), until)
         return [BucketRow(bucket, 0 if moment == PROLONGED else moment) for bucket, moment in announced.items()]
+
+    async def _both_lanes(self, queue_id: QueueId, partition: int) -> list[Row]:
+        """Return the index of both lanes; who asks before the read is sent shares it."""
+        key = (queue_id, partition)
+        reading = self._about_to_read.get(key)
+        if reading is None:
+            reading = self._about_to_read[key] = asyncio.create_task(self._read(*key))
+        return await asyncio.shield(reading)
+
+    async def _read(self, queue_id: QueueId, partition: int) -> list[Row]:
+        del self._about_to_read[queue_id, partition]
+        return await self._session.read("list_buckets", queue_id, partition)
 
     async def announce(self, log: LogAddress, bucket: int, *, announced_ticks: int, until: int) -> None:
         """Write an index row that stands until then."""
@@ -72,10 +86,15 @@ class Buckets:
 
     # the fence
 
-    async def open(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
-        """Put the bucket into the index, then make its fence if there is none: what can be appended to is listed."""
+    async def open(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
+        """Put the bucket into the index, then make its fence if there is none: what can be appended to is listed.
+
+        A bucket of a plain log (``last`` is ``None``) has no fence, and this is one plain write.
+        """
         until = kept_until(log.lifetime, bucket, max(now_ticks, self._clock.now_ticks()))
         await self.announce(log, bucket, announced_ticks=now_ticks, until=until)
+        if last is None:
+            return
         await self._change("open_fence", log, ttl_until(until, self._clock.now_ticks()), last, *place_of(log, bucket))
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:

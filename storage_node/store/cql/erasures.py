@@ -16,7 +16,7 @@ from common.clock import Clock
 from common.identifiers import TICKS_PER_SECOND, QueueId
 from storage_node.store.cql.session import CqlSession
 from storage_node.store.cql.statements import LIFETIMES
-from storage_node.store.interface import GroupRow, Lane, QueueRow
+from storage_node.store.interface import GroupRow, QueueRow
 
 SHARDS: Final = 16
 PARTITIONS_PER_STEP: Final = 8
@@ -96,19 +96,17 @@ class Erasures:
             await self._session.write("end_erasure", shard, erasure.queue_id)
 
     async def _erase_partition(self, row: QueueRow, partition: int, groups: list[str]) -> None:
-        erase = f"erase_bucket_{LIFETIMES[row.lifetime]}"
-        for lane in Lane:
-            log = (row.queue_id, partition, int(lane))
-            buckets = await self._session.read("list_buckets", *log)
-            for chunk in _chunks(sorted({bucket for bucket, _, _ in buckets})):
-                await asyncio.gather(*[self._session.write(erase, *log, bucket) for bucket in chunk])
-            if buckets:
-                await self._session.write("erase_bucket_index", *log)
+        erase, place = f"erase_bucket_{LIFETIMES[row.lifetime]}", (row.queue_id, partition)
+        rows = await self._session.read("list_buckets", *place)
+        for chunk in _chunks(sorted({(lane, bucket) for lane, bucket, _, _ in rows})):
+            await asyncio.gather(*[self._session.write(erase, *place, *bucket) for bucket in chunk])
+        if rows:
+            await self._session.write("erase_bucket_index", *place)
         for group in groups:
             await self._session.write("erase_delivery", row.queue_id, partition, group)
 
 
-def _chunks(buckets: list[int]) -> Iterator[list[int]]:
+def _chunks(buckets: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
     for start in range(0, len(buckets), 16):
         yield buckets[start : start + 16]
 

@@ -125,8 +125,8 @@ class CassandraStore:
         """Raise ``last`` to at least this value; return the fence afterwards."""
         return await self._buckets.raise_last(log, bucket, last=last)
 
-    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
-        """Put the bucket into the index, and make its fence if there is none."""
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
+        """Put the bucket into the index, and make its fence if there is none and one is wanted."""
         await self._buckets.open(log, bucket, last=last, now_ticks=now_ticks)
 
     async def close_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, next_bucket: int) -> Fence:

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 from common import limits
 from common.clock import SYSTEM_CLOCK, Clock
 from common.guarantees import Consistency
-from common.identifiers import MessageId, QueueId
+from common.identifiers import LOWEST, MessageId, QueueId
 from storage_node.store.errors import StoreError, StoreFailedError
 from storage_node.store.interface import (
     AppendAnswer,
@@ -159,9 +159,10 @@ class SqliteStore:
         """Raise ``last`` to at least this value; return the fence afterwards."""
         return await self._write(lambda session: appends.raise_last(session, log, bucket, last=last))
 
-    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, now_ticks: int) -> None:
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
         """Make the bucket with ``last`` if it is not there."""
-        await self._write(lambda session: appends.open_bucket(session, log, bucket, last=last, now_ticks=now_ticks))
+        first = last or LOWEST
+        await self._write(lambda session: appends.open_bucket(session, log, bucket, last=first, now_ticks=now_ticks))
 
     async def close_bucket(self, log: LogAddress, bucket: int, *, last: MessageId, next_bucket: int) -> Fence:
         """Close the bucket if ``last`` stands and it is open; return the fence afterwards."""
