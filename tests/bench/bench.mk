@@ -4,9 +4,14 @@ BENCH ?=
 .PHONY: bench
 bench: $(READY) ## Measure ratios on this machine, beside the committed baseline; bench-NAME for one of them
 	$(BIN)/python -m tests.bench $(BENCH)
+	$(MAKE) bench-million-queues
 
 bench-%: $(READY)
 	$(BIN)/python -m tests.bench $* $(BENCH)
+
+.PHONY: bench-million-queues
+bench-million-queues: $(READY) ## Measure publishes, creations and memory at QUEUES=1000000 beside a thousand
+	$(BIN)/python -m tests.bench.million --queues $(or $(QUEUES),1000000) $(BENCH)
 
 .PHONY: bench-link bench-store
 bench-link: $(READY) ## Measure the link alone

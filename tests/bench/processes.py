@@ -35,3 +35,13 @@ def resident_bytes(pid: int) -> int:
             if line.startswith("RssAnon:"):
                 total += int(line.split()[1]) * 1024
     return total
+
+
+def resident_total_bytes(pid: int) -> int:
+    """Return the whole resident memory of a process and all below it, pages of mapped files included."""
+    total = 0
+    for each in tree(pid):
+        for line in Path(f"/proc/{each}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) * 1024
+    return total

@@ -8,19 +8,21 @@ import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common import limits
-from common.identifiers import LOWEST
+from common.identifiers import LOWEST, MessageId
 from storage_node.store.errors import StoreFailedError, StoreFullError, StoreOverloadedError, StoreUnknownError
-from storage_node.store.interface import Applied, LogKey, MemberRow
+from storage_node.store.interface import Applied, Behind, Closed, Fence, KeyPresent, Lane, LogKey, MemberRow, QueueRow
 from storage_node.store.sqlite import SqliteStore, open_sqlite_store
-from storage_node.store.sqlite.database import migrate, migrations
+from storage_node.store.sqlite.database import APPLICATION_ID, migrate, migrations
 from storage_node.store.sqlite.erasing import ROWS_PER_STEP_MAX
 from storage_node.store.sqlite.faults import translate
 from tests.support.clock import ManualClock
 from tests.support.store_calls import (
     HOUR_TICKS,
+    STRONG,
     append,
     fresh_log,
     fresh_name,
@@ -30,6 +32,9 @@ from tests.support.store_calls import (
     now,
     queue_row,
 )
+
+ROWS_OF_A_NEW_LOG = 4
+"""The log, its fence, its first message and the line that finds it."""
 
 
 def with_store(path: Path, scenario: Callable[[SqliteStore], Awaitable[None]]) -> None:
@@ -157,6 +162,72 @@ def test_the_schema_is_the_sum_of_its_numbered_steps(path: Path) -> None:
     summed.close()
 
 
+def test_a_file_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
+    """Queues, messages, fences and keys of a file that an earlier version wrote are found as they were."""
+    row, ids = queue_row("app", "old"), ids_from(now(), 4)
+    log = fresh_log()._replace(queue_id=row.queue_id)
+    write_first_schema(path, row, ids)
+
+    async def scenario(store: SqliteStore) -> None:
+        assert await store.read_queue("app", "old") == row
+        assert await store.list_queues("app", offset=None, limit=10) == ([row], None)
+        assert [each.message_id for each in await list_all(store, log, 0)] == ids[:2]
+        assert await store.read_fence(log, 0) == Fence(ids[1], False, None)
+        assert await append(store, log, 0, [message(ids[2])], keys=[LogKey(b"key", ids[2])]) == KeyPresent(
+            {b"key": ids[0]}
+        )
+        assert await append(store, log, 0, [message(ids[1])]) == Behind(ids[1])
+        assert await append(store, log, 0, [message(ids[3])]) == Applied()
+        assert await append(store, log._replace(partition=2), 0, [message(ids[3])]) == Closed(9)
+        assert await store.remove_queue(row)
+        while await store.erase_step(now_ticks=now()):
+            pass
+
+    with_store(path, scenario)
+    emptied = ("queue", "log", "log_line", "message", "log_key")
+    assert [rows_in(path, table) for table in emptied] == [0] * len(emptied)
+
+
+def write_first_schema(path: Path, row: QueueRow, ids: list[MessageId]) -> None:
+    """Write a queue with two messages and a closed second partition as schema 1 had them."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None)
+    number, text = migrations()[0]
+    connection.executescript(
+        f"{text};PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {number};"
+        "UPDATE log_counter SET value = 2;"
+    )
+    insert = "INSERT INTO queue VALUES (?, ?, ?, ?)"
+    connection.execute(insert, (row.application, row.name, row.version, msgspec.json.encode(row)))
+    for partition, fence in ((1, (ids[1], 0, None)), (2, (ids[0], 1, 9))):
+        values = (row.queue_id, partition, 0, 0, partition, 0, *fence)
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    for message_id in reversed(ids[:2]):
+        values = (None, 1, message_id, now() + HOUR_TICKS, 0, None, None, b"body")
+        connection.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute("INSERT INTO log_key VALUES (1, x'6b6579', ?, ?)", (ids[0], now() + HOUR_TICKS))
+    connection.close()
+
+
+def test_a_message_that_was_written_over_leaves_nothing_behind(path: Path) -> None:
+    """Two rows of one id are one message: the later; what the earlier left goes when it expires."""
+    log, (one,), ends = fresh_log(Lane.DELAYED), ids_from(now(), 1), now() + HOUR_TICKS
+
+    async def scenario(store: SqliteStore) -> None:
+        for body, more in ((b"first", 0), (b"second", 1)):
+            row = message(one, body, expires_ticks=ends + more)
+            await store.append_fenced(log, 0, [row], consistency=STRONG, advance=False)
+        await store.erase_step(now_ticks=ends)
+        assert [row.body for row in await list_all(store, log, 0)] == [b"second"]
+        await store.put_message(log, 0, message(one, b"third", expires_ticks=ends + 2), now_ticks=now())
+        await store.erase_step(now_ticks=ends + 1)
+        assert [row.body for row in await list_all(store, log, 0)] == [b"third"]
+        await store.erase_step(now_ticks=ends + 2)
+
+    with_store(path, scenario)
+    assert [rows_in(path, table) for table in ("message", "log_line")] == [0, 1]
+
+
 def test_everything_is_there_after_a_restart(path: Path) -> None:
     """Messages, the fence and the keys outlive the process that wrote them."""
     log, ids = fresh_log(), ids_from(now(), 3)
@@ -187,7 +258,7 @@ def test_requests_that_wait_share_a_commit(path: Path) -> None:
         answers = await asyncio.gather(*[append(store, log, 0, [message(one)]) for log in logs])
         assert answers == [Applied()] * 200
         counters = await store._write(lambda session: session.connection.total_changes)
-        counter_updates = counters - before - 400
+        counter_updates = counters - before - 200 * ROWS_OF_A_NEW_LOG
         assert 1 <= counter_updates <= 20, "one change of the log counter per commit that made logs"
 
     with_store(path, scenario)

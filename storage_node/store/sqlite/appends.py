@@ -29,10 +29,11 @@ _APPLIED: Final = Applied()
 _encode_attributes = msgspec.json.Encoder().encode
 
 
-def values_of(number: int, message: StoredMessage) -> MessageValues:
+def values_of(place: int, number: int, message: StoredMessage) -> MessageValues:
     """Return the columns of a message row."""
     attributes = _encode_attributes(message.attributes) if message.attributes else None
     return (
+        place,
         number,
         message.message_id,
         message.expires_ticks,
@@ -58,14 +59,15 @@ def append(
     present = _present(session, state.number, keys) if keys and state.number else None
     if present:
         return KeyPresent(present)
-    if state.closed and state.next is not None:
+    if state.next is not None:
         return Closed(state.next)
     if not messages:
         return _APPLIED
     if fenced and messages[0].message_id <= state.last:
         return Behind(state.last)
     session.make_log(log, bucket, announced_ticks=bucket)
-    session.keep_messages([values_of(state.number, message) for message in messages])
+    places = enumerate(messages, session.take_places(len(messages)))
+    session.keep_messages([values_of(place, state.number, message) for place, message in places])
     if fenced and advance:
         state.last = messages[-1].message_id
         session.change_log(log, bucket)
@@ -77,7 +79,7 @@ def append(
 def raise_last(session: WriteSession, log: LogAddress, bucket: int, *, last: MessageId) -> Fence:
     """Move ``last`` forward, never back."""
     state = session.log(log, bucket)
-    if not state.closed and last > state.last:
+    if state.next is None and last > state.last:
         session.make_log(log, bucket, announced_ticks=bucket)
         state.last = last
         session.change_log(log, bucket)
@@ -96,15 +98,14 @@ def close_bucket(session: WriteSession, log: LogAddress, bucket: int, *, last: M
     """Close the bucket if ``last`` stands and it is open."""
     state = session.log(log, bucket)
     session.make_log(log, bucket, announced_ticks=bucket)
-    if state.last == last and not state.closed:
-        state.closed = True
+    if state.last == last and state.next is None:
         state.next = next_bucket
         session.change_log(log, bucket)
     return _fence(state)
 
 
 def _fence(state: LogState) -> Fence:
-    return Fence(state.last, state.closed, state.next)
+    return Fence(state.last, state.next is not None, state.next)
 
 
 def _present(session: WriteSession, number: int, keys: Sequence[LogKey]) -> dict[bytes, MessageId]:

@@ -13,14 +13,14 @@ from storage_node.store.errors import StoreFailedError
 
 APPLICATION_ID: Final = 0x51756579
 """``Quey``: written into the file's header, so that another program's file is refused."""
-CACHE_KIB: Final = 64 * 1024
-"""KiB of pages that one connection keeps."""
-MMAP_BYTES: Final = 1 << 30
-"""Bytes of the file that readers map instead of copying."""
+WRITER_CACHE_KIB: Final = 8 * 1024
+"""KiB of pages that the writer keeps: soon reached with few queues, too, as messages lie in order of arrival."""
+READER_CACHE_KIB: Final = 1024
+"""KiB of pages that a reader keeps until the next commit; the system's own cache of the file does the rest."""
 PAGE_BYTES: Final = 4096
 """Bytes of a page; fixed when the file is made."""
 CHECKPOINT_PAGES: Final = 16_000
-"""Pages of the write-ahead log after which the writer moves them into the file."""
+"""Pages of the write-ahead log beyond which the writer itself moves into the file what is not there yet."""
 BUSY_MS: Final = 5_000
 """Milliseconds to wait for another program that looks into the file."""
 
@@ -61,7 +61,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     connection = _connect(path)
     try:
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
         _refuse_foreign(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -80,9 +80,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that can't write."""
     connection = _connect(path)
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
+    return connection
+
+
+def open_checkpointer(path: Path) -> sqlite3.Connection:
+    """Open a connection that does nothing but move the write-ahead log into the file."""
+    connection = _connect(path)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 
 

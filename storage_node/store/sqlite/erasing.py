@@ -15,8 +15,11 @@ from storage_node.store.sqlite.session import WriteSession
 ROWS_PER_STEP_MAX: Final = 1_000
 """Rows of one table that a step removes at most: what it may delay a publish by."""
 
+_EXPIRED_MESSAGES: Final = "SELECT log, id, place FROM message WHERE expires <= ? ORDER BY expires LIMIT ?"
+_OF_LOG: Final = "SELECT log, id, place FROM log_line WHERE log = ? LIMIT ?"
+_DELETE_LINE: Final = "DELETE FROM log_line WHERE log = ? AND id = ? AND place = ?"
+_DELETE_MESSAGE: Final = "DELETE FROM message WHERE place = ?"
 _EXPIRED: Final = (
-    "DELETE FROM message WHERE place IN (SELECT place FROM message WHERE expires <= ? ORDER BY expires LIMIT ?)",
     "DELETE FROM log_key WHERE (log, key) IN "
     "(SELECT log, key FROM log_key WHERE expires <= ? ORDER BY expires LIMIT ?)",
     "DELETE FROM idempotency_key WHERE (queue_id, key) IN "
@@ -28,10 +31,7 @@ _EXPIRED_REVOCATIONS: Final = (
 )
 _OLDEST_FORGOTTEN: Final = "SELECT number, queue_id FROM forgotten ORDER BY number LIMIT 1"
 _LOG_OF: Final = "SELECT number, partition, lane, bucket FROM log WHERE queue_id = ? LIMIT 1"
-_OF_LOG: Final = (
-    "DELETE FROM message WHERE place IN (SELECT place FROM message WHERE log = ? LIMIT ?)",
-    "DELETE FROM log_key WHERE (log, key) IN (SELECT log, key FROM log_key WHERE log = ? LIMIT ?)",
-)
+_KEYS_OF_LOG: Final = "DELETE FROM log_key WHERE (log, key) IN (SELECT log, key FROM log_key WHERE log = ? LIMIT ?)"
 _REMOVE_LOG: Final = "DELETE FROM log WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?"
 _OF_QUEUE: Final = (
     "DELETE FROM delivery WHERE (queue_id, partition, group_name) IN "
@@ -53,6 +53,7 @@ def step(session: WriteSession, *, now_ticks: int) -> int:
 
 def _erase_expired(connection: sqlite3.Connection, now_ticks: int) -> bool:
     removed = [_delete(connection, statement, now_ticks) for statement in _EXPIRED]
+    removed.append(_delete_messages(connection, _EXPIRED_MESSAGES, now_ticks))
     removed.append(_delete(connection, _EXPIRED_REVOCATIONS, ticks_to_unix_ms(now_ticks)))
     return max(removed) == ROWS_PER_STEP_MAX
 
@@ -73,7 +74,7 @@ def _erase_queue(session: WriteSession, number: int, queue_id: QueueId) -> int:
     connection = session.connection
     log = connection.execute(_LOG_OF, (queue_id,)).fetchone()
     if log is not None:
-        removed = [_delete(connection, statement, log[0]) for statement in _OF_LOG]
+        removed = [_delete_messages(connection, _OF_LOG, log[0]), _delete(connection, _KEYS_OF_LOG, log[0])]
         if max(removed) < ROWS_PER_STEP_MAX:
             session.forget_log(queue_id, *log[1:])
             connection.execute(_REMOVE_LOG, (queue_id, *log[1:]))
@@ -86,3 +87,11 @@ def _erase_queue(session: WriteSession, number: int, queue_id: QueueId) -> int:
 
 def _delete(connection: sqlite3.Connection, statement: str, which: object) -> int:
     return connection.execute(statement, (which, ROWS_PER_STEP_MAX)).rowcount
+
+
+def _delete_messages(connection: sqlite3.Connection, found_by: str, which: int) -> int:
+    """Delete lines with their messages; a message that was written over has no line that names its place."""
+    found = connection.execute(found_by, (which, ROWS_PER_STEP_MAX)).fetchall()
+    connection.executemany(_DELETE_LINE, found)
+    connection.executemany(_DELETE_MESSAGE, [(place,) for _, _, place in found])
+    return len(found)

@@ -14,44 +14,49 @@ from typing import Final, TypeAlias
 from common.identifiers import LOWEST, MessageId, QueueId
 from storage_node.store.interface import LogAddress
 
-LOGS_REMEMBERED_MAX: Final = 20_000
-"""Fences that the writer remembers; beyond it the oldest are read again when needed."""
+LOGS_REMEMBERED_MAX: Final = 2_000
+"""Fences that the writer remembers (about 400 bytes each); beyond it the oldest are read again when needed."""
+FENCE_ID: Final = b"\xff"
+"""The id of a log's fence among its lines: behind every message's."""
 
-MessageValues: TypeAlias = tuple[int, bytes, int, int, str | None, bytes | None, bytes]
-"""log, id, expires, written, content type, attributes, body."""
+MessageValues: TypeAlias = tuple[int, int, bytes, int, int, str | None, bytes | None, bytes]
+"""place, log, id, expires, written, content type, attributes, body."""
 
 _LogName: TypeAlias = tuple[QueueId, int, int, int]
 
 _INSERT_MESSAGE = (
-    "INSERT INTO message (log, id, expires, written, content_type, attributes, body) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (log, id) DO UPDATE SET expires = excluded.expires, written = excluded.written, "
-    "content_type = excluded.content_type, attributes = excluded.attributes, body = excluded.body"
+    "INSERT INTO message (place, log, id, expires, written, content_type, attributes, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_LINE = (
+    "INSERT INTO log_line (log, id, place, expires) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (log, id) DO UPDATE SET place = excluded.place, expires = excluded.expires"
 )
 _INSERT_KEY = (
     "INSERT INTO log_key (log, key, id, expires) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (log, key) DO UPDATE SET id = excluded.id, expires = excluded.expires"
 )
-_INSERT_LOG = (
-    "INSERT INTO log (queue_id, partition, lane, bucket, number, announced, last, closed, next) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_UPDATE_LOG = (
-    "UPDATE log SET last = ?, closed = ?, next = ? WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?"
-)
+_INSERT_LOG = "INSERT INTO log (queue_id, partition, lane, bucket, number, announced) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_FENCE = "INSERT INTO log_line (log, id, place, expires, last, next) VALUES (?, x'ff', 0, 0, ?, ?)"
+_UPDATE_FENCE = "UPDATE log_line SET last = ?, next = ? WHERE log = ? AND id = x'ff'"
 _SELECT_LOG = (
-    "SELECT number, last, closed, next FROM log WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?"
+    "SELECT number, last, next FROM log CROSS JOIN log_line ON log = number AND id = x'ff' "
+    "WHERE queue_id = ? AND partition = ? AND lane = ? AND bucket = ?"
 )
+_SELECT_COUNTERS = "SELECT value, (SELECT coalesce(max(place), 0) FROM message) FROM log_counter"
 
 
 class LogState:
-    """The fence of one bucket, as the next append finds it; ``number`` is 0 until the log is made."""
+    """The fence of one bucket, as the next append finds it.
 
-    __slots__ = ("closed", "last", "next", "number")
+    ``number`` is 0 until the log is made; ``next`` is the bucket that follows one that is closed.
+    """
 
-    def __init__(self, number: int, last: MessageId, closed: bool, following: int | None) -> None:
+    __slots__ = ("last", "next", "number")
+
+    def __init__(self, number: int, last: MessageId, following: int | None) -> None:
         self.number = number
         self.last = last
-        self.closed = closed
         self.next = following
 
 
@@ -66,6 +71,7 @@ class WriteSession:
         self._messages: list[MessageValues] = []
         self._keys: dict[tuple[int, bytes], tuple[MessageId, int]] = {}
         self._highest_number = 0
+        self._highest_place = 0
         self.forget()
 
     def forget(self) -> None:
@@ -75,7 +81,8 @@ class WriteSession:
         self._changed_logs.clear()
         self._messages.clear()
         self._keys.clear()
-        self._highest_number = self.connection.execute("SELECT value FROM log_counter").fetchone()[0]
+        counters = self.connection.execute(_SELECT_COUNTERS).fetchone()
+        self._highest_number, self._highest_place = counters
 
     def trim(self) -> None:
         """Forget the oldest fences beyond the bound; between transactions."""
@@ -88,9 +95,7 @@ class WriteSession:
         state = self._logs.get(name)
         if state is None:
             row = self.connection.execute(_SELECT_LOG, name).fetchone()
-            state = (
-                LogState(0, LOWEST, False, None) if row is None else LogState(row[0], row[1], bool(row[2]), row[3])
-            )
+            state = LogState(0, LOWEST, None) if row is None else LogState(*row)
             self._logs[name] = state
         return state
 
@@ -105,6 +110,12 @@ class WriteSession:
     def change_log(self, log: LogAddress, bucket: int) -> None:
         """Say that the state of an existing log was changed."""
         self._changed_logs.add((log.queue_id, log.partition, int(log.lane), bucket))
+
+    def take_places(self, count: int) -> int:
+        """Return the first of so many places behind all messages."""
+        first = self._highest_place + 1
+        self._highest_place += count
+        return first
 
     def keep_messages(self, rows: Sequence[MessageValues]) -> None:
         """Write these rows with the group's others."""
@@ -130,25 +141,28 @@ class WriteSession:
         if self._new_logs:
             self._insert_logs()
         if self._changed_logs:
-            execute_many(_UPDATE_LOG, [self._log_values(name) for name in self._changed_logs])
+            execute_many(_UPDATE_FENCE, [self._fence_values(name) for name in self._changed_logs])
             self._changed_logs.clear()
         if self._messages:
             execute_many(_INSERT_MESSAGE, self._messages)
+            execute_many(_INSERT_LINE, [(row[1], row[2], row[0], row[3]) for row in self._messages])
             self._messages.clear()
         if self._keys:
             execute_many(_INSERT_KEY, [(*name, *values) for name, values in self._keys.items()])
             self._keys.clear()
 
     def _insert_logs(self) -> None:
-        rows = []
+        logs, fences = [], []
         for name, announced_ticks in self._new_logs.items():
             state = self._logs[name]
-            rows.append((*name, state.number, announced_ticks, state.last, state.closed, state.next))
-        self.connection.executemany(_INSERT_LOG, rows)
+            logs.append((*name, state.number, announced_ticks))
+            fences.append((state.number, state.last, state.next))
+        self.connection.executemany(_INSERT_LOG, logs)
+        self.connection.executemany(_INSERT_FENCE, fences)
         self.connection.execute("UPDATE log_counter SET value = ?", (self._highest_number,))
         self._changed_logs.difference_update(self._new_logs)
         self._new_logs.clear()
 
-    def _log_values(self, name: _LogName) -> tuple[bytes, bool, int | None, QueueId, int, int, int]:
+    def _fence_values(self, name: _LogName) -> tuple[bytes, int | None, int]:
         state = self._logs[name]
-        return (state.last, state.closed, state.next, *name)
+        return (state.last, state.next, state.number)

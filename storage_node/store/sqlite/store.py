@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 from common import limits
 from common.clock import SYSTEM_CLOCK, Clock
@@ -31,7 +31,8 @@ from storage_node.store.interface import (
     StoredMessage,
 )
 from storage_node.store.sqlite import appends, delivery, erasing, messages, queues, revocations
-from storage_node.store.sqlite.database import FileLock, create_file, open_reader, open_writer
+from storage_node.store.sqlite.checkpoints import Checkpoints
+from storage_node.store.sqlite.database import FileLock, create_file, open_checkpointer, open_reader, open_writer
 from storage_node.store.sqlite.members import MemberRegister
 from storage_node.store.sqlite.services import GroupCommit, Reads
 from storage_node.store.sqlite.session import WriteSession
@@ -45,19 +46,27 @@ QUEUES_MEASURED_AT_ONCE = 100
 """Queues whose bytes are counted in one read."""
 
 
+class Connections(NamedTuple):
+    """What a store works with."""
+
+    lock: FileLock
+    writer: sqlite3.Connection
+    readers: Sequence[sqlite3.Connection]
+    checkpointer: sqlite3.Connection
+
+
 class SqliteStore:
     """One file, one node.  Made by ``open_sqlite_store`` on the event loop that uses it."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(plain_logs=False, several_nodes=False, buckets=False)
 
-    def __init__(
-        self, lock: FileLock, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection], clock: Clock
-    ) -> None:
-        self._lock = lock
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._lock = connections.lock
+        self._checkpoints = Checkpoints(connections.checkpointer)
         self._members = MemberRegister(clock)
         self._writer: Worker[WriteSession] = Worker(
             "store-writer",
-            GroupCommit(writer),
+            GroupCommit(connections.writer),
             waiting_max=limits.STORE_WAITING_MAX,
             waiting_bytes_max=limits.STORE_WAITING_BYTES_MAX,
             batch_max=limits.STORE_GROUP_MAX,
@@ -70,7 +79,7 @@ class SqliteStore:
                 waiting_bytes_max=limits.STORE_WAITING_BYTES_MAX,
                 batch_max=limits.STORE_READS_MAX,
             )
-            for number, connection in enumerate(readers)
+            for number, connection in enumerate(connections.readers)
         ]
         self._turns = itertools.cycle(self._readers)
 
@@ -78,6 +87,7 @@ class SqliteStore:
         """Finish what is queued, move the write-ahead log into the file, and let the next node have it."""
         for reader in self._readers:
             await reader.close()
+        await asyncio.to_thread(self._checkpoints.close)
         await self._writer.close()
         self._lock.release()
 
@@ -332,16 +342,15 @@ async def open_sqlite_store(path: Path, *, clock: Clock = SYSTEM_CLOCK) -> Sqlit
     Raises:
         StoreFailedError: in use by another node, damaged, not ours, or written by a newer version.
     """
-    lock, writer, readers = await asyncio.to_thread(_open_connections, path)
-    return SqliteStore(lock, writer, readers, clock)
+    return SqliteStore(await asyncio.to_thread(_open_connections, path), clock)
 
 
-def _open_connections(path: Path) -> tuple[FileLock, sqlite3.Connection, list[sqlite3.Connection]]:
+def _open_connections(path: Path) -> Connections:
     create_file(path)
     lock = FileLock(path)
     try:
         writer = open_writer(path)
-        return lock, writer, [open_reader(path) for _ in range(READERS)]
+        return Connections(lock, writer, [open_reader(path) for _ in range(READERS)], open_checkpointer(path))
     except StoreError:
         lock.release()
         raise

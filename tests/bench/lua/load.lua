@@ -10,6 +10,7 @@ local text = { ["Content-Type"] = "text/plain" }
 local body = string.rep("x", 100)
 local threads = {}
 local LAG = 600 -- requests; a creation may be overtaken by many others
+local first_number = tonumber(os.getenv("BENCH_FIRST") or "") -- names of queues are scattered, beginning with this one
 
 function setup(thread)
   thread:set("number", #threads)
@@ -27,6 +28,14 @@ function init(args)
   batch = '{"messages":[' .. table.concat(items, ",") .. "]}"
 end
 
+local function scattered(n) -- the name of number n: neighbours in number are none in a tree of names
+  return prefix .. string.format("%08x", (n * 2654435761) % 4294967296)
+end
+
+local function created(n)
+  return first_number and scattered(first_number + n) or prefix .. number .. "-" .. n
+end
+
 local function acks()
   local taken = {}
   while first <= last and #taken < limit do
@@ -42,7 +51,7 @@ function request()
   if mode == "single" then
     return wrk.format("POST", path, text, body)
   elseif mode == "random" then
-    return wrk.format("POST", path .. "/" .. prefix .. math.random(0, queues - 1), text, body)
+    return wrk.format("POST", path .. "/" .. scattered(math.random(0, queues - 1)), text, body)
   elseif mode == "batch" then
     return wrk.format("POST", path, json, batch)
   elseif mode == "read" then
@@ -50,9 +59,9 @@ function request()
   elseif mode == "claim" then
     return wrk.format("POST", path .. "/claims", json, '{"limit":' .. limit .. ',"ack":[' .. acks() .. "]}")
   elseif sent % 2 == 1 or sent <= LAG + 2 then -- create, and behind it the first message of one made a while ago
-    return wrk.format("POST", path, form, "queue_name=" .. prefix .. number .. "-" .. sent)
+    return wrk.format("POST", path, form, "queue_name=" .. created(sent))
   end
-  return wrk.format("POST", path .. "/" .. prefix .. number .. "-" .. (sent - LAG + 1), text, body)
+  return wrk.format("POST", path .. "/" .. created(sent - LAG + 1), text, body)
 end
 
 function response(status, headers, answer)
