@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
 
 from flask import Response, request
 
@@ -31,8 +30,6 @@ from common.protocol.operations import (
     PutMessages,
     ReadMessages,
 )
-
-_ATTEMPT_KEY_BYTES: Final = 12
 
 
 def publish(front: FrontEnd, application: str, queue: str) -> Response:
@@ -114,10 +111,11 @@ def _publish(
     """Fix what a second attempt must not choose anew, then send.
 
     Another node may be asked although the first may have stored it only if both would store it once: every message
-    has the client's own key, or the queue is known to be exactly_once; and only if no attempt picks a partition.
+    has the client's own key, whose row tells the partition; or the queue is known to be exactly_once, and no attempt
+    picks a partition.
     """
     known = front.known_queues.get(application, queue)
-    partition = 0 if known is None else 1 + secrets.randbelow(known.partitions)
+    partition = 0 if known is None else 1 if known.partitions == 1 else 1 + secrets.randbelow(known.partitions)
     is_fixed = partition > 0 or all(message.partition or message.partition_key for message in messages)
     is_once = known is not None and known.guarantee is Guarantee.EXACTLY_ONCE
     operation = Publish(
@@ -126,9 +124,9 @@ def _publish(
         queue=queue,
         messages=messages,
         partition=partition,
-        attempt_key=secrets.token_hex(_ATTEMPT_KEY_BYTES),
+        attempt_key=front.ids.next(),
     )
-    fail_over = is_fixed and (is_once or all(message.idempotency_key for message in messages))
+    fail_over = (is_once and is_fixed) or all(message.idempotency_key for message in messages)
     return front.ask(operation, Published, fail_over=fail_over)
 
 
