@@ -88,6 +88,7 @@ def _identity(layout: Layout, *, number: int) -> dict[str, object]:
         "seed_provider": [seed_provider],
         "listen_address": address,
         "rpc_address": address,
+        "broadcast_rpc_address": layout.client_addresses[number - 1],
         "storage_port": layout.storage_port,
         "native_transport_port": layout.cql_port,
     }

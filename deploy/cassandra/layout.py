@@ -21,7 +21,8 @@ class Layout:
     """One cluster: `nodes` nodes on `<prefix>.1`, `<prefix>.2` ..., each with a folder in `data_dir`.
 
     `fast_start` leaves out waits that guard a real ring against half-known peers; it is for tests, whose
-    clusters are new, empty and started node by node.
+    clusters are new, empty and started node by node.  `clients_from`, unless 0, makes node 1 send its clients to
+    `<prefix>.<clients_from + 1>`, and so on: something that forwards has to listen there.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -32,6 +33,7 @@ class Layout:
     cql_port: int = 9042
     storage_port: int = 7000
     fast_start: bool = False
+    clients_from: int = 0
 
     def __post_init__(self) -> None:
         if self.nodes not in NODE_COUNTS:
@@ -45,6 +47,11 @@ class Layout:
     def addresses(self) -> tuple[str, ...]:
         """The nodes' addresses; the first is the seed."""
         return tuple(f"{self.prefix}.{number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def client_addresses(self) -> tuple[str, ...]:
+        """Where clients are told to reach the nodes."""
+        return tuple(f"{self.prefix}.{self.clients_from + number}" for number in range(1, self.nodes + 1))
 
     @property
     def lock_file(self) -> Path:

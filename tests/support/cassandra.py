@@ -31,7 +31,7 @@ def shared_cluster(nodes: int) -> Cluster:
     return _clusters[nodes]
 
 
-def make_cluster(nodes: int) -> Cluster:
+def make_cluster(nodes: int, *, clients_from: int = 0) -> Cluster:
     """A cluster of its own, not started yet; whoever makes it calls `dispose`."""
     name = f"{os.getpid()}-{random.randrange(16**6):06x}"
     layout = Layout(
@@ -41,6 +41,7 @@ def make_cluster(nodes: int) -> Cluster:
         nodes=nodes,
         heap_mb=512,
         fast_start=True,
+        clients_from=clients_from,
     )
     return Cluster(layout, progress=_be_silent)
 
