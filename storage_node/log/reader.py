@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from common.clock import Clock
+from common.cursor import BadCursorError, Cursor, Place, decode_cursor, encode_cursor
 from common.guarantees import Consistency
 from common.identifiers import HIGHEST, LOWEST, MessageId, id_after, id_before
 from common.limits import READ_BYTES_MAX
 from common.protocol.failures import Code, refuse
 from common.protocol.operations import Message, MessagesRead, Read
 from storage_node.log.bounds import Bounds, BoundsTaker
-from storage_node.log.cursor import BadCursorError, Cursor, Place, decode_cursor, encode_cursor
 from storage_node.log.listings import Listings
 from storage_node.log.rescans import Watches
 from storage_node.store.interface import QueueRow, StoredMessage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.cursor import RAW_BYTES_MAX, BadCursorError, Place, decode_cursor, encode_cursor
 from common.identifiers import TICKS_MAX, MessageId
-from storage_node.log.cursor import RAW_BYTES_MAX, BadCursorError, Place, decode_cursor, encode_cursor
 
 IDS = st.builds(
     lambda ticks, low: MessageId(ticks.to_bytes(8, "big") + low),

@@ -1,4 +1,4 @@
-"""The cursor of a paged or followed read: opaque outside, one place per partition inside.
+"""The cursor of a paged or followed read: opaque to clients, one place per partition inside.
 
 ::
 
