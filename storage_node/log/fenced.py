@@ -18,6 +18,7 @@ from storage_node.log.pending import Entry, latest_deadline_s
 from storage_node.log.writer import Backoff, Writer
 from storage_node.store.errors import StoreError, StoreUnknownError
 from storage_node.store.interface import (
+    GIVEN_UP,
     AppendAnswer,
     Applied,
     Behind,
@@ -136,12 +137,12 @@ class _FencedRound:
         """Ask the buckets closed lately for earlier attempts of the same publish; is anything left?"""
         if not self.tools.buckets.cut or self.looked_before == bucket:
             return True
-        keys = [LogKey(entry.key, LOWEST) for entry in self.entries if entry.key is not None and entry.bucket is None]
-        log, consistency = self.writer.log, self.entries[0].pending.row.consistency
+        keys = [entry.key for entry in self.entries if entry.key is not None and entry.bucket is None]
+        log = self.writer.log
         for earlier in await self.tools.buckets.before(log, bucket, ticks=self._now()) if keys else ():
-            answer = await self.tools.store.append_fenced(log, earlier, [], keys=keys, consistency=consistency)
-            if isinstance(answer, KeyPresent):
-                await self._present(answer.keys)
+            found = await self.tools.store.read_keys(log, earlier, keys)
+            if found:
+                await self._present({key: state.message_id for key, state in found.items()})
             if not self.entries:
                 break
         self.looked_before = bucket
@@ -222,6 +223,8 @@ class _FencedRound:
             stored = keys.get(entry.key) if entry.key is not None else None
             if stored is None:
                 self.entries.append(entry)
+            elif stored == GIVEN_UP and entry.bucket is not None:
+                entry.move(entry.bucket)
             elif stands:
                 entry.store(self.writer.log.partition, stored)
             else:

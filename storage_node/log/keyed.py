@@ -7,17 +7,19 @@ import hashlib
 from typing import Final
 
 from common.guarantees import LogKind
-from common.identifiers import LOWEST, TICKS_PER_MS, TICKS_PER_SECOND
+from common.identifiers import TICKS_PER_MS, TICKS_PER_SECOND
 from common.protocol.failures import FailureError
 from common.protocol.operations import Stored
 from storage_node.log.bounds import log_of
+from storage_node.log.buckets import is_on_grid
 from storage_node.log.outcomes import KEY_CONFLICT, OUTCOME_UNKNOWN, failure_of
 from storage_node.log.pending import NOT_YET, Entry, Pending, delay_ms_of, lane_of
+from storage_node.log.plain_keys import KeyBuckets
 from storage_node.log.tools import Tools
 from storage_node.log.values import Draft
 from storage_node.log.writer import Backoff, Writers
 from storage_node.store.errors import StoreError, StoreUnknownError
-from storage_node.store.interface import KeyPresent, KeyRow, Lane, LogKey, QueueRow
+from storage_node.store.interface import KeyRow, Lane, LogAddress, QueueRow
 
 KEPT_LONGER_TICKS: Final = 600 * TICKS_PER_SECOND
 """How long a key outlives its message."""
@@ -38,6 +40,7 @@ class KeyedAppends:
     def __init__(self, tools: Tools, writers: Writers) -> None:
         self._tools = tools
         self._writers = writers
+        self._in_bucket = KeyBuckets(tools)
 
     async def append(self, queue: QueueRow, partition: int, draft: Draft, *, deadline_s: float) -> Stored:
         """Store the draft under its key, or answer where it is stored already."""
@@ -56,60 +59,77 @@ class KeyedAppends:
                 return Stored(failure=OUTCOME_UNKNOWN if unknown else failure_of(error))
 
     async def _append(self, queue: QueueRow, partition: int, draft: Draft, deadline_s: float) -> Stored:
-        place = await self._place(queue, partition, draft)
+        place, is_new = await self._place(queue, partition, draft)
+        if not is_new and queue.log is LogKind.PLAIN:
+            known = await self._in_bucket.known(queue, _log(queue, place), place.bucket, _log_key(draft))
+            if known is not None:
+                return known
+        backoff = Backoff(self._tools.clock)
         while True:
             result, next_bucket = await self._write(queue, place, draft, deadline_s)
             if next_bucket is None:
                 return result
-            place = await self._move(queue, place, next_bucket, draft)
+            settled = await self._leave(queue, place, draft)
+            if settled is not None:
+                return settled
+            if next_bucket <= place.bucket:
+                next_bucket = await self._bucket(queue, _log(queue, place), draft)
+            if next_bucket > place.bucket:
+                place = await self._move(queue, place, next_bucket, draft)
+            elif await backoff.pause(deadline_s):
+                place, _ = await self._row(queue, place, draft)
+            else:
+                return Stored(failure=OUTCOME_UNKNOWN)
 
-    async def _place(self, queue: QueueRow, partition: int, draft: Draft) -> KeyRow:
-        """Make the key's row, or learn where it points to."""
+    async def _place(self, queue: QueueRow, partition: int, draft: Draft) -> tuple[KeyRow, bool]:
+        """Make the key's row, or learn where it points to; is it new?"""
         log = log_of(queue, partition, lane_of(queue, draft))
-        if queue.log is LogKind.FENCED and log.lane is Lane.LIVE:
-            bucket = await self._tools.buckets.current(log)
-        else:
-            due = self._tools.clock.now_ticks() + delay_ms_of(queue, draft) * TICKS_PER_MS
-            bucket = await self._tools.buckets.for_append(log, due)
-        wanted = KeyRow(partition, log.lane, bucket, digest_of(draft))
-        return await self._row(queue, wanted, draft)
+        bucket = await self._bucket(queue, log, draft)
+        return await self._row(queue, KeyRow(partition, log.lane, bucket, digest_of(draft)), draft)
 
-    async def _row(self, queue: QueueRow, wanted: KeyRow, draft: Draft) -> KeyRow:
+    async def _bucket(self, queue: QueueRow, log: LogAddress, draft: Draft) -> int:
+        """Return the bucket of a message that is stamped now."""
+        if not is_on_grid(queue.log, log.lane):
+            return await self._tools.buckets.current(log)
+        due = self._tools.clock.now_ticks() + delay_ms_of(queue, draft) * TICKS_PER_MS
+        return await self._tools.buckets.for_append(log, due)
+
+    async def _row(self, queue: QueueRow, wanted: KeyRow, draft: Draft) -> tuple[KeyRow, bool]:
         standing = await self._tools.store.insert_key(
             queue.queue_id, _key(draft), wanted, expires_ticks=self._expires(queue, draft)
         )
         if standing is None:
-            return wanted
+            return wanted, True
         if standing.digest != wanted.digest:
             raise FailureError(KEY_CONFLICT)
-        return standing
+        return standing, False
 
     async def _write(
         self, queue: QueueRow, place: KeyRow, draft: Draft, deadline_s: float
     ) -> tuple[Stored, int | None]:
         """Append where the row points to; a bucket in the answer: closed without it, go on there."""
-        log = log_of(queue, place.partition, place.lane)
+        log = _log(queue, place)
         pending = Pending(queue, 1, asyncio.get_running_loop().create_future(), deadline_s)
         entry = Entry(pending, 0, draft, key=_log_key(draft), bucket=place.bucket)
-        if entry.delay_ticks == 0 and place.lane is Lane.DELAYED:
-            entry.delay_ticks = TICKS_PER_MS
+        entry.delay_ticks = self._delay_ticks(place, entry.delay_ticks)
         self._writers.submit(log, queue.log, [entry])
         (result,) = await pending.future
-        if result is not NOT_YET or entry.moved_to is None:
-            return result, None
-        return await self._look_back(queue, place, draft, entry.moved_to)
+        return result, entry.moved_to if result is NOT_YET else None
 
-    async def _look_back(
-        self, queue: QueueRow, place: KeyRow, draft: Draft, next_bucket: int
-    ) -> tuple[Stored, int | None]:
-        """Ask the bucket that the row names: is the key there?  A closed bucket's *no* is final."""
-        log = log_of(queue, place.partition, place.lane)
-        answer = await self._tools.store.append_fenced(
-            log, place.bucket, [], keys=[LogKey(_log_key(draft), LOWEST)], consistency=queue.consistency
-        )
-        if isinstance(answer, KeyPresent):
-            return Stored(message_id=answer.keys[_log_key(draft)], partition=place.partition), None
-        return NOT_YET, next_bucket
+    def _delay_ticks(self, place: KeyRow, asked: int) -> int:
+        """The row decides the lane, and which bucket the due time is in: a retry may ask for another delay."""
+        if place.lane is Lane.LIVE:
+            return 0
+        return max(asked, TICKS_PER_MS, place.bucket - self._tools.clock.now_ticks())
+
+    async def _leave(self, queue: QueueRow, place: KeyRow, draft: Draft) -> Stored | None:
+        """Settle the key in the bucket that its row names.  A closed bucket's *no* is final as it is."""
+        log, key = _log(queue, place), _log_key(draft)
+        if is_on_grid(queue.log, place.lane):
+            expires_ticks = self._expires(queue, draft)
+            return await self._in_bucket.leave(queue, log, place.bucket, key, expires_ticks=expires_ticks)
+        state = (await self._tools.store.read_keys(log, place.bucket, [key])).get(key)
+        return None if state is None else Stored(message_id=state.message_id, partition=place.partition)
 
     async def _move(self, queue: QueueRow, place: KeyRow, bucket: int, draft: Draft) -> KeyRow:
         moved = place._replace(bucket=bucket)
@@ -120,12 +140,16 @@ class KeyedAppends:
             expected_bucket=place.bucket,
             expires_ticks=self._expires(queue, draft),
         )
-        return moved if done else await self._row(queue, moved, draft)
+        return moved if done else (await self._row(queue, moved, draft))[0]
 
     def _expires(self, queue: QueueRow, draft: Draft) -> int:
         ttl_s = queue.ttl_s if draft.ttl_s is None else draft.ttl_s
         kept = ttl_s * TICKS_PER_SECOND + delay_ms_of(queue, draft) * TICKS_PER_MS + KEPT_LONGER_TICKS
         return self._tools.clock.now_ticks() + kept
+
+
+def _log(queue: QueueRow, place: KeyRow) -> LogAddress:
+    return log_of(queue, place.partition, place.lane)
 
 
 def _key(draft: Draft) -> str:

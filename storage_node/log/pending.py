@@ -52,6 +52,7 @@ class Entry:
         "message_id",
         "moved_to",
         "pending",
+        "replaces",
         "ttl_ticks",
     )
 
@@ -68,7 +69,9 @@ class Entry:
         self.bucket = bucket
         """Where its key's row says it is; ``None``: wherever the log is written now."""
         self.moved_to: int | None = None
-        """The bucket is closed without it: this one is the next."""
+        """The bucket of its key's row is closed without it: this one is the next.  The same one: given up there."""
+        self.replaces: MessageId | None = None
+        """Plain: what is stored under its key, too late to count; it goes when this is stored."""
         self.message_id = LOWEST
 
     @property
@@ -91,7 +94,7 @@ class Entry:
         self.pending.settle(self.index, Stored(failure=failure))
 
     def move(self, bucket: int) -> None:
-        """Hand it back: its own bucket is closed, its key's row must move first."""
+        """Hand it back: its own bucket takes it no more, its key's row must move first."""
         self.moved_to = bucket
         self.pending.settle(self.index, NOT_YET)
 

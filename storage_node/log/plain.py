@@ -1,21 +1,21 @@
-"""A round of a plain log: unconditional, and it counts only if it was seen complete in time (DESIGN, section 3)."""
+"""A round of a plain log: it counts only if it was seen complete in time (DESIGN, section 3).
+
+What has no key is appended unconditionally; what has one goes through ``plain_keys``.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
 
 from common.guarantees import Guarantee
-from common.identifiers import TICKS_PER_MS, MessageId, make_id, ticks_of
-from common.limits import LATE_WINDOW_MS
+from common.identifiers import make_id, ticks_of
 from common.protocol.failures import Failure, FailureError
 from storage_node.log.outcomes import CLOCK_UNSURE, OUTCOME_UNKNOWN, STORE_UNAVAILABLE, failure_of
 from storage_node.log.pending import Entry, latest_deadline_s
+from storage_node.log.plain_keys import KeyedPart, is_in_time
 from storage_node.log.writer import Backoff, Writer
 from storage_node.store.errors import StoreError, StoreUnknownError
-from storage_node.store.interface import Applied, KeyPresent, Lane, LogKey, QueueRow
-
-HALF_WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS // 2
+from storage_node.store.interface import Lane, QueueRow
 
 
 class _PlainRound:
@@ -26,6 +26,8 @@ class _PlainRound:
         self.tools = writer.tools
         self.entries = entries
         self.attempted = False
+        self.harmless: set[Entry] = set()
+        """What another attempt can't store twice, under whatever guarantee."""
         self.backoff = Backoff(writer.tools.clock)
 
     async def run(self) -> None:
@@ -58,20 +60,20 @@ class _PlainRound:
         if not await queues.stands(row):
             raise FailureError(OUTCOME_UNKNOWN)
         self._stamp()
-        parts: dict[tuple[int, bool], list[Entry]] = defaultdict(list)
-        strays: list[Entry] = []
-        """Their key's row names another bucket than the one of their id: nobody would find them there."""
-        for entry in self.entries:
+        self.harmless.clear()
+        parts: dict[int, list[Entry]] = defaultdict(list)
+        for entry in tuple(self.entries):
             bucket = await self.tools.buckets.for_append(self.writer.log, ticks_of(entry.message_id))
-            if entry.bucket not in (None, bucket):
-                strays.append(entry)
-                continue
-            parts[bucket, entry.key is not None].append(entry)
-        for entry in strays:
-            entry.fail(OUTCOME_UNKNOWN)
-            self.entries.remove(entry)
-        for (bucket, keyed), part in parts.items():
-            await self._send(bucket, part, keyed=keyed)
+            if entry.bucket is None or entry.bucket == bucket:
+                parts[bucket].append(entry)
+            elif bucket > entry.bucket:
+                entry.move(bucket)
+                self.entries.remove(entry)
+            else:
+                self.harmless.add(entry)  # this node's clock has not reached the bucket of the key's row
+        for bucket, part in parts.items():
+            await self._send(bucket, [entry for entry in part if entry.key is None])
+            await self._send_keyed(bucket, [entry for entry in part if entry.key is not None])
 
     def _stamp(self) -> None:
         stamper = self.tools.stamper
@@ -83,23 +85,31 @@ class _PlainRound:
         self.entries.sort(key=lambda entry: entry.message_id)
         self.writer.note_attempt(self.entries[0].message_id, keep=self.attempted)
 
-    async def _send(self, bucket: int, part: list[Entry], *, keyed: bool) -> None:
-        store, log = self.tools.store, self.writer.log
-        messages = [entry.message() for entry in part]
-        consistency = part[0].pending.row.consistency
+    async def _send(self, bucket: int, part: list[Entry]) -> None:
+        if not part:
+            return
         self.attempted = True
-        if not keyed:
-            await store.append_plain(log, bucket, messages, consistency=consistency)
-            self._acknowledge(part)
-        else:
-            keys = [LogKey(entry.key, entry.message_id) for entry in part if entry.key is not None]
-            answer = await store.append_fenced(
-                log, bucket, messages, keys=keys, fenced=False, consistency=consistency, advance=False
-            )
-            if isinstance(answer, Applied):
-                self._acknowledge(part)
-            elif isinstance(answer, KeyPresent):
-                self._present(part, answer.keys)
+        await self.tools.store.append_plain(
+            self.writer.log,
+            bucket,
+            [entry.message() for entry in part],
+            consistency=part[0].pending.row.consistency,
+        )
+        self._acknowledge(part)
+        await self._count(bucket, part)
+
+    async def _send_keyed(self, bucket: int, part: list[Entry]) -> None:
+        if not part:
+            return
+        self.attempted = True
+        keyed = KeyedPart(self.tools, self.writer.log, bucket, part, rests=self._rests)
+        try:
+            await keyed.send()
+            self.harmless.update(keyed.left)
+        finally:
+            settled = set(part).difference(keyed.left)
+            self.entries = [entry for entry in self.entries if entry not in settled]
+        self.writer.wake()
         await self._count(bucket, part)
 
     async def _count(self, bucket: int, part: list[Entry]) -> None:
@@ -122,34 +132,19 @@ class _PlainRound:
         now = self.tools.clock.now_ticks()
         rests = self._rests(part[0].pending.row)
         for entry in part:
-            if rests and now - ticks_of(entry.message_id) <= HALF_WINDOW_TICKS:
+            if rests and is_in_time(entry.message_id, now):
                 entry.store(self.writer.log.partition, entry.message_id)
                 self.entries.remove(entry)
         self.writer.wake()
 
-    def _present(self, part: list[Entry], keys: dict[bytes, MessageId]) -> None:
-        """A key that is there counts only if its message is seen in time: readers may have passed an older one.
-
-        Whether an older one was acknowledged in its time nobody can tell, so its outcome stays unknown.
-        """
-        now = self.tools.clock.now_ticks()
-        rests = self._rests(part[0].pending.row)
-        for entry in part:
-            stored = keys.get(entry.key) if entry.key is not None else None
-            if stored is None:
-                continue
-            if now - ticks_of(stored) > HALF_WINDOW_TICKS:
-                entry.fail(OUTCOME_UNKNOWN)
-                self.entries.remove(entry)
-            elif rests:
-                entry.store(self.writer.log.partition, stored)
-                self.entries.remove(entry)
-
     async def _again(self) -> None:
-        """Late or unknown: once more under new ids where a second copy is allowed, else say so."""
-        if self.entries[0].pending.row.guarantee is Guarantee.AT_MOST_ONCE or not await self.backoff.pause(
-            latest_deadline_s(self.entries)
-        ):
+        """Late or unknown: once more under new ids where a second copy is allowed or excluded, else say so."""
+        if self.entries[0].pending.row.guarantee is Guarantee.AT_MOST_ONCE:
+            again = [entry for entry in self.entries if entry in self.harmless]
+            self.entries = [entry for entry in self.entries if entry not in self.harmless]
+            self._fail(OUTCOME_UNKNOWN)
+            self.entries = again
+        if self.entries and not await self.backoff.pause(latest_deadline_s(self.entries)):
             self._fail(OUTCOME_UNKNOWN)
 
     def _fail(self, failure: Failure) -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from common.guarantees import Consistency, Guarantee, LogKind, Ordering, QueueType
-from common.identifiers import MessageId, QueueId
+from common.identifiers import LOWEST, MessageId, QueueId
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     application: str
     name: str
     queue_id: QueueId
-    """16 random bytes, never disclosed: the same name made again gets another."""
+    """4 bytes of the second and 12 random ones, never disclosed: the same name made again gets another."""
     version: int
     """Counts the row's changes; the condition of a change."""
     created_ticks: int
@@ -96,11 +96,25 @@ class StoredMessage(NamedTuple):
     """When the row was written, by the store's notion (0 on a new message): an edit must be later."""
 
 
+GIVEN_UP: Final = LOWEST
+"""What a key names that was given up in its bucket: nothing is stored under it there, and never will be."""
+
+
 class LogKey(NamedTuple):
-    """A key row of a fenced append: the message is stored only if the key is not there."""
+    """A key row of an append: the message is stored only if the key is not there."""
 
     key: bytes
     message_id: MessageId
+    replaces: MessageId | None = None
+    """Plain logs: stored only if the key is there with this id and not confirmed; that message goes."""
+
+
+class KeyState(NamedTuple):
+    """A key row as it stands."""
+
+    message_id: MessageId
+    confirmed: bool
+    """Plain logs: its publish was acknowledged, or may have been; the id stays."""
 
 
 class Applied(NamedTuple):
@@ -117,6 +131,8 @@ class KeyPresent(NamedTuple):
     """Nothing was stored: these keys are there, each with the id that it names."""
 
     keys: dict[bytes, MessageId]
+    confirmed: frozenset[bytes] = frozenset()
+    """Those of them that are confirmed."""
 
 
 class Closed(NamedTuple):
@@ -276,11 +292,27 @@ class Store(Protocol):
     ) -> AppendAnswer:
         """Append all or nothing, on the condition ``last < first id``, not closed, and none of ``keys`` there.
 
+        A key that replaces asks for the contrary: the id that it names is there, unconfirmed, and goes with this.
         Messages come in ascending order of ids; ``last`` becomes the highest.  ``fenced=False`` is the keyed
         append of a plain log: the keys are the only condition, ``last`` is neither looked at nor moved.
         ``advance=False`` is for the delayed lane, whose ``last`` is its horizon: looked at, moved by
         ``raise_last`` alone.  Where several conditions fail, the answer is ``KeyPresent`` before ``Closed`` before
         ``Behind``.  A store without buckets makes bucket 0 with the first append and never answers ``NoBucket``.
+        """
+
+    async def read_keys(self, log: LogAddress, bucket: int, keys: Sequence[bytes]) -> dict[bytes, KeyState]:
+        """Return those of the keys that are there, at serial consistency."""
+
+    async def confirm_keys(self, log: LogAddress, bucket: int, keys: Sequence[LogKey], *, expires_ticks: int) -> bool:
+        """Confirm all of these keys, or none: on the condition that each still names its id.
+
+        Confirming twice is the same as once.  Only where ``capabilities.plain_logs``.
+        """
+
+    async def give_up_key(self, log: LogAddress, bucket: int, key: LogKey, *, expires_ticks: int) -> bool:
+        """Let the key name ``GIVEN_UP``, on the condition that a keyed append of it has: see ``LogKey.replaces``.
+
+        Only where ``capabilities.plain_logs``.
         """
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:

@@ -10,20 +10,22 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from common.guarantees import Guarantee
-from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
+from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
 from common.limits import LATE_WINDOW_MS
 from storage_node.delivery import exactly_once, groups, moves, service
 from storage_node.delivery import state as states
 from storage_node.delivery.cell import Cell
 from storage_node.delivery.jobs import AckJob, Answered
 from storage_node.delivery.row import Row
-from storage_node.log import plain
+from storage_node.log import plain, plain_keys
 from storage_node.log.bounds import BoundsTaker
 from storage_node.log.clockcheck import ClockCheck
 from storage_node.log.outcomes import OUTCOME_UNKNOWN
 from storage_node.log.pending import latest_deadline_s
+from storage_node.store.interface import Applied
 from tests.simulation.run import Run, run_seed
 from tests.simulation.scenario import Scenario
+from tests.support.stores import Bucket
 
 Patch = Callable[[Run], AbstractContextManager[object]]
 D_TICKS = LATE_WINDOW_MS * TICKS_PER_MS
@@ -81,16 +83,63 @@ ALO, AMO, EO = Guarantee.AT_LEAST_ONCE, Guarantee.AT_MOST_ONCE, Guarantee.EXACTL
 
 
 def _late_append_counts(_: Run) -> AbstractContextManager[None]:
-    return swapped((plain, "HALF_WINDOW_TICKS", 1 << 60))
+    return swapped((plain, "is_in_time", lambda _id, _now: True))
 
 
 def _late_key_counts(_: Run) -> AbstractContextManager[None]:
-    def present(self: Any, part: list[Any], keys: dict[bytes, MessageId]) -> None:
-        for entry in [entry for entry in part if entry.key in keys]:
-            entry.store(self.writer.log.partition, keys[entry.key])
-            self.entries.remove(entry)
+    return swapped((plain_keys, "is_in_time", lambda _id, _now: True))
 
-    return swapped((plain._PlainRound, "_present", present))
+
+def _key_unconfirmed(run: Run) -> AbstractContextManager[None]:
+    return _instead(run, "confirm_keys", lambda *_args, **_kwargs: True)
+
+
+def _confirmed_whatever_stands(run: Run) -> AbstractContextManager[None]:
+    kept = run.cluster.kept
+
+    def confirm(log: Any, bucket: int, keys: Any, **_kwargs: object) -> bool:
+        kept._buckets(log)[bucket].confirmed.update(key.key for key in keys)
+        return True
+
+    return _instead(run, "confirm_keys", confirm)
+
+
+def _confirmed_moves(run: Run) -> AbstractContextManager[None]:
+    kept, append = run.cluster.kept, run.cluster.kept.append_fenced
+
+    async def forgetting(log: Any, bucket: int, messages: Any, **kwargs: Any) -> Any:
+        for key in kwargs["keys"]:
+            if key.replaces is not None:
+                kept._buckets(log)[bucket].confirmed.discard(key.key)
+        return await append(log, bucket, messages, **kwargs)
+
+    return swapped((kept, "append_fenced", forgetting), (plain_keys.KeyBuckets, "known", _nothing_known))
+
+
+async def _nothing_known(*_: object) -> None:
+    """The key's bucket was not asked."""
+
+
+def _moved_stays(run: Run) -> AbstractContextManager[None]:
+    kept, append = run.cluster.kept, run.cluster.kept.append_fenced
+
+    async def keeping(log: Any, bucket: int, messages: Any, **kwargs: Any) -> Any:
+        stays = dict(kept._buckets(log).get(bucket, Bucket(LOWEST, 0)).messages)
+        answer = await append(log, bucket, messages, **kwargs)
+        if isinstance(answer, Applied):
+            kept._buckets(log)[bucket].messages.update(stays)
+        return answer
+
+    return swapped((kept, "append_fenced", keeping))
+
+
+def _instead(run: Run, changed: str, call: Callable[..., object]) -> AbstractContextManager[None]:
+    do = run.cluster.do
+
+    def other(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        return call(*args, **kwargs) if name == changed else do(name, args, kwargs)
+
+    return swapped((run.cluster, "do", other))
 
 
 def _no_window(_: Run) -> AbstractContextManager[None]:
@@ -257,6 +306,18 @@ ABLATIONS: dict[str, Ablation] = {
         _of(ALO, keyed=1.0),
         _late_key_counts,
         quick=False,
+    ),
+    "key_unconfirmed": Ablation(
+        "in a plain log a key is confirmed before it is acknowledged", _of(ALO, keyed=1.0), _key_unconfirmed
+    ),
+    "confirmed_whatever_stands": Ablation(
+        "a key is confirmed only while it names the id",
+        _of(ALO, keyed=1.0, publish_hard=True),
+        _confirmed_whatever_stands,
+    ),
+    "confirmed_moves": Ablation("a confirmed key never moves", _of(ALO, keyed=1.0), _confirmed_moves),
+    "moved_stays": Ablation(
+        "the message goes that a moved key named", _of(ALO, keyed=1.0, publish_hard=True), _moved_stays
     ),
     "no_window": Ablation("in a plain log nothing younger than D is sure", _of(ALO), _no_window),
     "no_fence": Ablation("a fenced append lands above everything before it", _of(EO), _no_fence),

@@ -19,6 +19,7 @@ from tests.support.stores import MemoryCluster
 
 TIME_OUT_S = 0.8
 LATE_S = (0.6, 2.0, 6.0, 20.0)
+PAUSED_BEFORE = frozenset({"append_plain", "append_fenced", "confirm_keys"})
 
 
 class Cluster:
@@ -67,7 +68,7 @@ class _Handle:
             raise AttributeError(name)
 
         async def call(*args: Any, **kwargs: Any) -> object:
-            if name.startswith("append_") and self._cluster.rng.random() < self._cluster.append_pauses:
+            if name in PAUSED_BEFORE and self._cluster.rng.random() < self._cluster.append_pauses:
                 self._node.paused_until_s = self._node.time() + self._cluster.rng.uniform(0, 10)
                 await self._wait(0)
             if name == "list_messages":

@@ -6,9 +6,11 @@ A checker returns the violations it finds, as sentences; an empty list says noth
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 
 from common.guarantees import Guarantee
 
@@ -32,7 +34,10 @@ class Published:
     message_id: bytes = b""
     partition: int = 0
     keyed: bool = False
+    answers: set[tuple[int, bytes]] = field(default_factory=set)
+    """(partition, id) of every attempt that was acknowledged."""
     due_s: float = 0.0
+    delayed: bool = False
 
 
 @dataclass
@@ -91,6 +96,8 @@ class History:
     """Bodies in the dead-letter queue."""
     claims_unknown: int = 0
     """Claims whose answer never came."""
+    messages_unknown: int = 0
+    """Messages that they may have taken at most, where it is known."""
     sought_s: tuple[float, float] | None = None
     """When the group was rewound to the start: (sent, answered)."""
     moved_twice: bool = False
@@ -101,7 +108,8 @@ class History:
 
 def check(history: History) -> list[str]:
     """Return the violations of what the history's guarantee promises."""
-    found = [*_complete_reads(history), *_phantoms(history), *BY_GUARANTEE[history.guarantee](history)]
+    found = [*_complete_reads(history), *_phantoms(history), *_keys(history)]
+    found += BY_GUARANTEE[history.guarantee](history)
     if history.strict:
         found += check_order(history)
     return sorted(set(found))
@@ -116,10 +124,13 @@ def check_at_most_once(history: History) -> list[str]:
     for one in history.delivered:
         times[one.message_id] += 1
     found = ["delivered twice" for count in times.values() if count > 1 and not history.moved_twice]
+    keyed = {p.body for p in history.published if p.keyed}
+    bodies = [body for body, _ in {(one.body, one.message_id) for one in history.delivered}]
+    found += ["delivered twice under one key" for body in keyed if bodies.count(body) > 1]
     copies = [p for p in history.published if not p.keyed and len(history.stored.get(p.body, ())) > 1]
     found += ["stored twice without a retry of the client" for _ in copies]
     missing = [p for p in _owed(history) if p.message_id not in times]
-    if len(missing) > 0 and not history.claims_unknown:
+    if len(missing) > history.messages_unknown and (history.messages_unknown or not history.claims_unknown):
         found.append("acknowledged, never delivered")
     return found
 
@@ -143,19 +154,81 @@ def check_exactly_once(history: History) -> list[str]:
 
 def check_order(history: History) -> list[str]:
     """One claim at a time, in the order of the log."""
-    found = []
     there_s = {p.message_id: max(p.ended_s, p.due_s) for p in history.published if p.outcome is Outcome.OK}
+    settled_s: dict[bytes, list[float]] = defaultdict(list)
+    for acked in history.acked:
+        settled_s[acked.message_id].append(acked.began_s)
+    by_partition: dict[int, list[Delivered]] = defaultdict(list)
     for one in history.delivered:
-        for other in history.delivered:
-            if one.partition != other.partition or other.began_s <= one.ended_s or one.claim == other.claim:
-                continue
-            first = not any(d.message_id == other.message_id and d.began_s < other.began_s for d in history.delivered)
-            there = there_s.get(other.message_id, one.ended_s) < one.began_s
-            if first and there and other.message_id < one.message_id:
-                found.append("out of order")
-            free = min([one.began_s + one.lease_s, *_settled_times(history, one)])
-            if other.ended_s < free and one.message_id not in history.extended:
+        by_partition[one.partition].append(one)
+    found: list[str] = []
+    for delivered in by_partition.values():
+        delivered.sort(key=lambda one: one.began_s)
+        found += _overtaken(delivered, there_s)
+        found += _two_at_once(delivered, settled_s, history.extended)
+    return found
+
+
+def _overtaken(delivered: list[Delivered], there_s: dict[bytes, float]) -> list[str]:
+    """A later message went out while an earlier one was there, and that one came only afterwards."""
+    found, met = [], set()
+    for number, other in enumerate(delivered):
+        if other.message_id in met:
+            continue
+        met.add(other.message_id)
+        since_s = there_s.get(other.message_id, other.began_s)
+        first = bisect_right(delivered, since_s, hi=number, key=lambda one: one.began_s)
+        found += [
+            "out of order"
+            for one in delivered[first:number]
+            if one.message_id > other.message_id and one.ended_s < other.began_s and one.claim != other.claim
+        ]
+    return found
+
+
+def _two_at_once(delivered: list[Delivered], settled_s: dict[bytes, list[float]], extended: set[bytes]) -> list[str]:
+    """Something was handed out while a lease that nobody gave back or prolonged still ran."""
+    found = []
+    for number, one in enumerate(delivered):
+        free_s = min([one.began_s + one.lease_s, *settled_s[one.message_id]])
+        for other in islice(delivered, number + 1, None):
+            if other.began_s >= free_s or one.message_id in extended:
+                break
+            if one.ended_s < other.began_s and other.ended_s < free_s and one.claim != other.claim:
                 found.append("two claims at once")
+    return found
+
+
+def check_log(history: History) -> list[str]:
+    """What the whole log at the end must say of every publish, whatever the guarantee."""
+    known = {p.body: p for p in history.published}
+    found = ["stored, never published" for body in history.stored if body not in known]
+    for one in history.published:
+        copies = history.stored.get(one.body, [])
+        if one.outcome is Outcome.FAILED and copies:
+            found.append("failed, yet stored")
+        if one.outcome is Outcome.OK and (one.partition, one.message_id) not in copies:
+            found.append("acknowledged, not stored where it was said")
+    if history.strict or history.guarantee is Guarantee.EXACTLY_ONCE:
+        found += _reordered(history)
+    return sorted(set(found))
+
+
+def _reordered(history: History) -> list[str]:
+    """In a fenced log whatever was acknowledged before another publish began has the lower id."""
+    by_partition: dict[int, list[Published]] = defaultdict(list)
+    for one in history.published:
+        if one.outcome is Outcome.OK and not one.delayed:
+            by_partition[one.partition].append(one)
+    found = []
+    for published in by_partition.values():
+        done = deque(sorted(published, key=lambda one: one.ended_s))
+        highest = b""
+        for one in sorted(published, key=lambda one: one.began_s):
+            while done and done[0].ended_s < one.began_s:
+                highest = max(highest, done.popleft().message_id)
+            if one.message_id < highest:
+                found.append("reordered")
     return found
 
 
@@ -186,7 +259,8 @@ def _never_acked(history: History) -> list[str]:
     won = {one.message_id for one in history.acked if one.outcome in ("acked", "already_acked")}
     ids = {one.message_id for one in history.delivered}
     buried = {d.message_id for d in history.delivered if d.body in history.buried}
-    return ["delivered, never acked" for message_id in ids - won - buried]
+    unanswered = {one.message_id for one in history.acked if one.outcome in (Outcome.UNKNOWN, Outcome.FAILED)}
+    return ["delivered, never acked" for message_id in ids - won - buried - unanswered]
 
 
 def _rewind_undone(history: History) -> list[str]:
@@ -262,6 +336,19 @@ def _complete_reads(history: History) -> list[str]:
         and p.message_id <= followed.complete_until
         and p.message_id not in followed.seen
     ]
+
+
+def _keys(history: History) -> list[str]:
+    """A client's key answers with one id for ever, and there is one message under it."""
+    keyed = [p for p in history.published if p.keyed]
+    found = ["two ids under one key" for p in keyed if len(p.answers) > 1]
+    for p in keyed:
+        stored = history.stored.get(p.body, ())
+        if len(stored) > 1:
+            found.append("stored twice under one key")
+        if p.answers and not p.answers <= set(stored):
+            found.append("acknowledged under a key, stored under another id")
+    return found
 
 
 def _phantoms(history: History) -> list[str]:

@@ -16,6 +16,7 @@ from common.guarantees import Consistency
 from common.identifiers import LOWEST, MessageId, QueueId
 from storage_node.store.errors import StoreFailedError
 from storage_node.store.interface import (
+    GIVEN_UP,
     AppendAnswer,
     Applied,
     Behind,
@@ -27,6 +28,7 @@ from storage_node.store.interface import (
     GroupRow,
     KeyPresent,
     KeyRow,
+    KeyState,
     LogAddress,
     LogKey,
     MemberRow,
@@ -49,6 +51,7 @@ class Bucket:
         self.has_fence = True
         self.messages: dict[MessageId, StoredMessage] = {}
         self.keys: dict[bytes, tuple[MessageId, int]] = {}
+        self.confirmed: set[bytes] = set()
 
     def live(self, low: MessageId, high: MessageId | None, now_ticks: int) -> list[StoredMessage]:
         """Return live messages between two ids, both included, by id."""
@@ -57,6 +60,14 @@ class Bucket:
             for key in sorted(self.messages)
             if low <= key and (high is None or key <= high) and self.messages[key].expires_ticks > now_ticks
         ]
+
+
+def _is_free(bucket: Bucket, key: LogKey) -> bool:
+    """Is the key not there, or there as the one that it replaces?"""
+    standing = bucket.keys.get(key.key)
+    if key.replaces is None or standing is None:
+        return key.replaces is None and standing is None
+    return standing[0] == key.replaces and key.key not in bucket.confirmed
 
 
 class MemoryStore:
@@ -183,9 +194,10 @@ class MemoryStore:
         kept = self._bucket(log, bucket)
         if kept is None:
             return NoBucket()
-        present = {key: kept.keys[key][0] for key, _ in keys if key in kept.keys}
-        if present:
-            return KeyPresent(present)
+        self._refuse_plain(any(key.replaces is not None for key in keys))
+        present = {key.key: kept.keys[key.key][0] for key in keys if key.key in kept.keys}
+        if not all(_is_free(kept, key) for key in keys):
+            return KeyPresent(present, frozenset(kept.confirmed & present.keys()))
         if kept.fence.closed and kept.fence.next is not None:
             return Closed(kept.fence.next)
         if not messages:
@@ -196,10 +208,40 @@ class MemoryStore:
             return Behind(kept.fence.last)
         kept.messages.update({message.message_id: message for message in messages})
         expires = {message.message_id: message.expires_ticks for message in messages}
-        kept.keys.update({key: (named, expires.get(named, max(expires.values()))) for key, named in keys})
+        for key, named, replaces in keys:
+            kept.keys[key] = (named, expires.get(named, max(expires.values())))
+            kept.messages.pop(replaces or GIVEN_UP, None)
         if fenced and advance:
             kept.fence = kept.fence._replace(last=messages[-1].message_id)
         return Applied()
+
+    def _refuse_plain(self, asked: bool) -> None:
+        if asked and not self.capabilities.plain_logs:
+            raise StoreFailedError("this store has fenced logs only")
+
+    async def read_keys(self, log: LogAddress, bucket: int, keys: Sequence[bytes]) -> dict[bytes, KeyState]:
+        kept = self._buckets(log).get(bucket)
+        if kept is None:
+            return {}
+        return {key: KeyState(kept.keys[key][0], key in kept.confirmed) for key in keys if key in kept.keys}
+
+    async def confirm_keys(self, log: LogAddress, bucket: int, keys: Sequence[LogKey], *, expires_ticks: int) -> bool:
+        self._refuse_plain(True)
+        kept = self._buckets(log).get(bucket)
+        if kept is None or any(kept.keys.get(key.key, (None, 0))[0] != key.message_id for key in keys):
+            return False
+        kept.keys.update({key.key: (key.message_id, expires_ticks) for key in keys})
+        kept.confirmed.update(key.key for key in keys)
+        return True
+
+    async def give_up_key(self, log: LogAddress, bucket: int, key: LogKey, *, expires_ticks: int) -> bool:
+        self._refuse_plain(True)
+        kept = self._buckets(log).setdefault(bucket, Bucket(LOWEST, bucket))
+        if not _is_free(kept, key):
+            return False
+        kept.keys[key.key] = (GIVEN_UP, expires_ticks)
+        kept.messages.pop(key.replaces or GIVEN_UP, None)
+        return True
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:
         kept = self._bucket(log, bucket)

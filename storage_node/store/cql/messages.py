@@ -11,6 +11,7 @@ from common.clock import Clock
 from common.guarantees import Consistency
 from common.identifiers import MessageId, id_after, id_before
 from storage_node.store.cql.buckets import Buckets, Place, fence_of, place_of
+from storage_node.store.cql.keys import Keys, present_keys
 from storage_node.store.cql.session import Call, CqlSession, Outcome
 from storage_node.store.cql.statements import LIFETIMES, Level
 from storage_node.store.cql.times import micros_of, ticks_of_micros, ttl_until
@@ -19,7 +20,6 @@ from storage_node.store.interface import (
     Applied,
     Behind,
     Closed,
-    KeyPresent,
     LogAddress,
     LogKey,
     NoBucket,
@@ -34,7 +34,6 @@ IDS_PER_READ: Final = 100
 DELETES_PER_BATCH: Final = 100
 COUNT_PAGE_ROWS: Final = 5_000
 
-_KIND_KEY: Final = 1
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -42,10 +41,11 @@ _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 class Messages:
     """The messages of all logs."""
 
-    def __init__(self, session: CqlSession, *, clock: Clock, buckets: Buckets) -> None:
+    def __init__(self, session: CqlSession, *, clock: Clock, buckets: Buckets, keys: Keys) -> None:
         self._session = session
         self._clock = clock
         self._buckets = buckets
+        self._keys = keys
 
     # appending
 
@@ -71,11 +71,11 @@ class Messages:
         if not messages:
             return Applied()
         await self._prolong(log, bucket, messages)
-        calls = self._keys(log, bucket, messages, keys) + self._inserts(log, bucket, messages)
+        calls = self._keys.calls(log, bucket, messages, keys) + self._inserts(log, bucket, messages)
         if fenced:
             calls.insert(0, self._fence(log, bucket, messages, advance=advance))
         outcome = await self._session.compare_and_set_batch(calls, level=_write_level(consistency))
-        return Applied() if outcome.applied else _refusal(outcome, keys)
+        return Applied() if outcome.applied else _refusal(outcome, keys, fenced=fenced)
 
     async def _prolong(self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage]) -> None:
         needed_until = max([message.expires_ticks for message in messages])
@@ -96,19 +96,6 @@ class Messages:
             message.body,
             ttl_until(message.expires_ticks, self._clock.now_ticks()),
         )
-
-    def _keys(
-        self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage], keys: Sequence[LogKey]
-    ) -> list[Call]:
-        """Each key lives as long as the message that it names, or the last of the batch."""
-        name, place, now_ticks = (
-            f"insert_key_{LIFETIMES[log.lifetime]}",
-            place_of(log, bucket),
-            self._clock.now_ticks(),
-        )
-        expires = {message.message_id: message.expires_ticks for message in messages}
-        latest = max(expires.values())
-        return [(name, (*place, key, named, ttl_until(expires.get(named, latest), now_ticks))) for key, named in keys]
 
     def _fence(self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage], *, advance: bool) -> Call:
         place, ttl_s = place_of(log, bucket), self._buckets.fence_ttl_s(log, bucket)
@@ -192,16 +179,11 @@ class Messages:
             await self._session.write_batch([(name, (written_us, *place, message_id)) for message_id in chunk])
 
 
-def _refusal(outcome: Outcome, keys: Sequence[LogKey]) -> AppendAnswer:
+def _refusal(outcome: Outcome, keys: Sequence[LogKey], *, fenced: bool) -> AppendAnswer:
     """Read from the rows that stood in the way what to do next: keys first, then the bucket's end, then its order."""
-    wanted = {key for key, _ in keys}
-    present = {
-        row["id"]: row["named"]
-        for row in outcome.rows
-        if row.get("kind") == _KIND_KEY and row["id"] in wanted and row.get("named") is not None
-    }
-    if present:
-        return KeyPresent(present)
+    present = present_keys(outcome, keys)
+    if present.keys or not fenced:
+        return present
     fence = fence_of(outcome.rows[0])
     if fence is None:
         return NoBucket()

@@ -12,6 +12,7 @@ from storage_node.store.cql.buckets import Buckets
 from storage_node.store.cql.clocks import Clocks
 from storage_node.store.cql.delivery import Delivery
 from storage_node.store.cql.erasures import Erasures
+from storage_node.store.cql.keys import Keys
 from storage_node.store.cql.messages import Messages
 from storage_node.store.cql.queues import Queues
 from storage_node.store.cql.services import Services
@@ -25,6 +26,7 @@ from storage_node.store.interface import (
     GroupRow,
     HostTime,
     KeyRow,
+    KeyState,
     LogAddress,
     LogKey,
     MemberRow,
@@ -44,7 +46,8 @@ class CassandraStore:
         self._erasures = Erasures(session, clock=clock)
         self._queues = Queues(session, clock=clock, erasures=self._erasures)
         self._buckets = Buckets(session, clock)
-        self._messages = Messages(session, clock=clock, buckets=self._buckets)
+        self._keys = Keys(session, clock)
+        self._messages = Messages(session, clock=clock, buckets=self._buckets, keys=self._keys)
         self._delivery = Delivery(session, clock)
         self._services = Services(session, clock)
         self._clocks = Clocks(session, clock)
@@ -120,6 +123,18 @@ class CassandraStore:
         return await self._messages.append_fenced(
             log, bucket, messages, keys=keys, fenced=fenced, consistency=consistency, advance=advance
         )
+
+    async def read_keys(self, log: LogAddress, bucket: int, keys: Sequence[bytes]) -> dict[bytes, KeyState]:
+        """Return those of the keys that are there, at serial consistency."""
+        return await self._keys.read(log, bucket, keys)
+
+    async def confirm_keys(self, log: LogAddress, bucket: int, keys: Sequence[LogKey], *, expires_ticks: int) -> bool:
+        """Confirm all of these keys if each still names its id."""
+        return await self._keys.confirm(log, bucket, keys, expires_ticks=expires_ticks)
+
+    async def give_up_key(self, log: LogAddress, bucket: int, key: LogKey, *, expires_ticks: int) -> bool:
+        """Let the key name ``GIVEN_UP`` if it is not there, or there as the one that it replaces."""
+        return await self._keys.give_up(log, bucket, key, expires_ticks=expires_ticks)
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:
         """Raise ``last`` to at least this value; return the fence afterwards."""

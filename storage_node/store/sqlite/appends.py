@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from common.identifiers import MessageId
+from storage_node.store.errors import StoreFailedError
 from storage_node.store.interface import (
     AppendAnswer,
     Applied,
@@ -15,6 +16,7 @@ from storage_node.store.interface import (
     Closed,
     Fence,
     KeyPresent,
+    KeyState,
     LogAddress,
     LogKey,
     StoredMessage,
@@ -55,8 +57,10 @@ def append(
     advance: bool,
 ) -> AppendAnswer:
     """Judge the append and keep its rows for the group's statements."""
+    if any(key.replaces is not None for key in keys):
+        raise StoreFailedError("the embedded store has fenced logs only")
     state = session.log(log, bucket)
-    present = _present(session, state.number, keys) if keys and state.number else None
+    present = _present(session, state.number, [key.key for key in keys]) if keys and state.number else None
     if present:
         return KeyPresent(present)
     if state.next is not None:
@@ -108,18 +112,25 @@ def _fence(state: LogState) -> Fence:
     return Fence(state.last, state.next is not None, state.next)
 
 
-def _present(session: WriteSession, number: int, keys: Sequence[LogKey]) -> dict[bytes, MessageId]:
+def read_keys(session: WriteSession, log: LogAddress, bucket: int, keys: Sequence[bytes]) -> dict[bytes, KeyState]:
+    """Return those of the keys that are there; a fenced log confirms none."""
+    number = session.log(log, bucket).number
+    present = _present(session, number, keys) if keys and number else {}
+    return {key: KeyState(message_id, False) for key, message_id in present.items()}
+
+
+def _present(session: WriteSession, number: int, keys: Sequence[bytes]) -> dict[bytes, MessageId]:
     """Return those of the keys that are there, in the file or among the rows kept back."""
     present: dict[bytes, MessageId] = {}
-    for key, _ in keys:
+    for key in keys:
         kept = session.kept_key(number, key)
         if kept is not None:
             present[key] = kept
     if len(keys) == 1:
-        present.update(session.connection.execute(_SELECT_KEY, (number, keys[0].key)).fetchall())
+        present.update(session.connection.execute(_SELECT_KEY, (number, keys[0])).fetchall())
         return present
     for start in range(0, len(keys), _KEYS_PER_SELECT):
-        names = [key for key, _ in keys[start : start + _KEYS_PER_SELECT]]
+        names = list(keys[start : start + _KEYS_PER_SELECT])
         names += names[:1] * (_KEYS_PER_SELECT - len(names))
         present.update(session.connection.execute(_SELECT_KEYS, (number, *names)).fetchall())
     return present
@@ -129,5 +140,5 @@ def _keep_keys(session: WriteSession, number: int, keys: Sequence[LogKey], messa
     """Keep each key for as long as its message, or the last of the batch if it names another one."""
     expires = {message.message_id: message.expires_ticks for message in messages}
     latest = max(expires.values())
-    for key, message_id in keys:
+    for key, message_id, _ in keys:
         session.keep_key(number, key, message_id, expires_ticks=expires.get(message_id, latest))

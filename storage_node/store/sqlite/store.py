@@ -23,6 +23,7 @@ from storage_node.store.interface import (
     Fence,
     GroupRow,
     KeyRow,
+    KeyState,
     LogAddress,
     LogKey,
     MemberRow,
@@ -164,6 +165,32 @@ class SqliteStore:
             lambda session: appends.append(session, log, bucket, messages, keys, fenced=fenced, advance=advance),
             size_bytes=sum([len(message.body) for message in messages]),
         )
+
+    async def read_keys(self, log: LogAddress, bucket: int, keys: Sequence[bytes]) -> dict[bytes, KeyState]:
+        """Return those of the keys that are there."""
+        return await self._write(lambda session: appends.read_keys(session, log, bucket, keys))
+
+    async def confirm_keys(
+        self,
+        log: LogAddress,  # noqa: ARG002 - refused whatever it is
+        bucket: int,  # noqa: ARG002
+        keys: Sequence[LogKey],  # noqa: ARG002
+        *,
+        expires_ticks: int,  # noqa: ARG002
+    ) -> bool:
+        """Refuse: every log of this store is fenced."""
+        raise StoreFailedError("the embedded store has fenced logs only")
+
+    async def give_up_key(
+        self,
+        log: LogAddress,  # noqa: ARG002 - refused whatever it is
+        bucket: int,  # noqa: ARG002
+        key: LogKey,  # noqa: ARG002
+        *,
+        expires_ticks: int,  # noqa: ARG002
+    ) -> bool:
+        """Refuse: every log of this store is fenced."""
+        raise StoreFailedError("the embedded store has fenced logs only")
 
     async def raise_last(self, log: LogAddress, bucket: int, *, last: MessageId) -> Fence | None:
         """Raise ``last`` to at least this value; return the fence afterwards."""
