@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from api.auth.authenticate import Authenticator
 from api.auth.errors import AuthCode, AuthError
+from api.quick_flask import QuickFlask
 from api.responses.answers import failure_answer, refusal_answer
 from api.responses.shapes import ErrorAnswer
 from api.routes.cross_origin import CrossOrigin
@@ -21,6 +22,7 @@ from api.routes.static import StaticFile, show_file, static_files
 from api.routes.table import HEARTBEAT, ROUTES, WORDS_AFTER_QUEUE, Route
 from common.clock import Clock
 from common.limits import REQUEST_BYTES_MAX
+from common.logs import LineWriter
 from common.metrics import Meter
 from common.protocol.failures import Code, Failure, FailureError, Retry
 from common.settings import Settings
@@ -56,7 +58,7 @@ def create_app(
     meter: Meter | None = None,
 ) -> Flask:
     """Return the application of one front-end process; opens no socket and reads no file but its own pages."""
-    app = Flask("api", static_folder=None)
+    app = QuickFlask("api")
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_BYTES_MAX
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -74,7 +76,12 @@ def create_app(
     app.register_error_handler(HTTPException, _refuse_path)
     app.register_error_handler(Exception, _apologize)
     app.wsgi_app = Frame(  # type: ignore[method-assign]
-        app.wsgi_app, clock, _cross_origin(settings), front=front, meter=meter or Meter()
+        app.wsgi_app,
+        clock,
+        _cross_origin(settings),
+        front=front,
+        meter=meter or Meter(),
+        lines=LineWriter("api", clock),
     )
     return app
 

@@ -6,17 +6,16 @@ A WSGI wrapper rather than hooks of the application, so that it costs little and
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from api.routes.cross_origin import CrossOrigin, CrossOriginCall
-from api.routes.front import NOTE_KEY, FrontEnd, Note, traceparent
+from api.routes.front import FrontEnd, Note, begin, traceparent
+from api.serial_ids import SerialIds
 from common.clock import Clock
 from common.limits import REQUEST_ID_CHARS_MAX
+from common.logs import LineWriter
 from common.metrics import CounterName, HistogramName, Meter
 
 if TYPE_CHECKING:
@@ -28,20 +27,27 @@ Write = Callable[[bytes], object]
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
 WAITING: Final = "_waiting"
 """Behind the name of an operation that was asked to wait: its time says nothing of how fast the service is."""
-_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Frame:
     """Wraps the application."""
 
     def __init__(
-        self, application: WSGIApplication, clock: Clock, cross_origin: CrossOrigin, *, front: FrontEnd, meter: Meter
+        self,
+        application: WSGIApplication,
+        clock: Clock,
+        cross_origin: CrossOrigin,
+        *,
+        front: FrontEnd,
+        meter: Meter,
+        lines: LineWriter,
     ) -> None:
         self._application = application
         self._clock = clock
         self._cross_origin = cross_origin
         self._front = front
         self._meter = meter
+        self._lines = lines
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; its line is logged when the answer's head is ready."""
@@ -50,14 +56,15 @@ class Frame:
         if path.endswith("/") or "//" in path:
             environ["PATH_INFO"] = one_form(path)
         call = CrossOriginCall.of(environ)
-        note = environ[NOTE_KEY] = Note(request_id(environ.get("HTTP_X_REQUEST_ID", "")))
+        note = Note(request_id(environ.get("HTTP_X_REQUEST_ID", ""), self._front.ids))
+        begin(note)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
             headers += note.headers
             headers += self._cross_origin.headers(call)
             headers.append(("X-Request-Id", note.request_id))
             elapsed_s = self._clock.monotonic_s() - begun_s
-            _log_request(environ, note, int(status[:3]), elapsed_s)
+            self._log(environ, note, int(status[:3]), elapsed_s)
             self._measure(note, elapsed_s)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
@@ -67,6 +74,20 @@ class Frame:
             start("204 No Content", list(preflight))
             return ()
         return self._application(environ, start)
+
+    def _log(self, environ: WSGIEnvironment, note: Note, status: int, elapsed_s: float) -> None:
+        self._lines.write(
+            event="request",
+            request_id=note.request_id,
+            traceparent=traceparent(environ.get("HTTP_TRACEPARENT", "")),
+            method=environ["REQUEST_METHOD"],
+            route=note.route,
+            application=note.application,
+            queue=note.queue,
+            status=status,
+            code=note.code,
+            ms=round(elapsed_s * 1000, 2),
+        )
 
     def _measure(self, note: Note, elapsed_s: float) -> None:
         application = note.application if note.application in self._front.settings.applications else ""
@@ -84,21 +105,6 @@ def one_form(path: str) -> str:
     return "/" + "/".join(segment for segment in path.split("/") if segment)
 
 
-def request_id(sent: str) -> str:
+def request_id(sent: str, ids: SerialIds) -> str:
     """Return the client's id for the request where it is harmless, a new one otherwise."""
-    return sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-
-
-def _log_request(environ: WSGIEnvironment, note: Note, status: int, elapsed_s: float) -> None:
-    _log.info(
-        "request",
-        request_id=note.request_id,
-        traceparent=traceparent(environ.get("HTTP_TRACEPARENT", "")),
-        method=environ["REQUEST_METHOD"],
-        route=note.route,
-        application=note.application,
-        queue=note.queue,
-        status=status,
-        code=note.code,
-        ms=round(elapsed_s * 1000, 2),
-    )
+    return sent if sent and _REQUEST_ID.fullmatch(sent) else ids.next()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from flask import request
 from api.auth.authenticate import Authenticator
 from api.rates import Rates
 from api.routes.known_queues import KnownQueues
+from api.serial_ids import SerialIds
 from api.validation.values import is_name
 from common.clock import Clock, ticks_to_unix_ms
 from common.limits import STREAMS_PER_PROCESS_MAX
@@ -31,8 +33,7 @@ HEADERS: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 """Answers are data: never sniffed, kept by caches, shown as pages or framed."""
-NOTE_KEY: Final = "queuey.note"
-"""Where the WSGI environment holds the request's note."""
+_served: Final[ContextVar[Note]] = ContextVar("served")
 
 
 class NodeClient(Protocol):
@@ -88,6 +89,7 @@ class FrontEnd:
         self.is_serving: Callable[[], bool] = _always
         """Whether this process goes on serving; streams end when it does not."""
         self.node_client = node_client
+        self.ids = SerialIds()
         self._authenticator = authenticator
 
     @property
@@ -173,12 +175,14 @@ class FrontEnd:
         return reply
 
 
+def begin(fresh: Note) -> None:
+    """Make this the note of the request that is served from now on."""
+    _served.set(fresh)
+
+
 def note() -> Note:
     """Return the note of the request being served."""
-    found = request.environ.get(NOTE_KEY)
-    if not isinstance(found, Note):
-        found = request.environ[NOTE_KEY] = Note("")
-    return found
+    return _served.get()
 
 
 def traceparent(text: str) -> str:

@@ -14,6 +14,7 @@ from api.responses.statuses import MEANINGS, table
 from api.routes.frame import one_form, request_id
 from api.routes.known_queues import KnownQueue, KnownQueues
 from api.routes.table import HEARTBEAT, ROUTES
+from api.serial_ids import SerialIds
 from common.guarantees import Guarantee
 from common.protocol.failures import Code, Failure
 
@@ -68,9 +69,10 @@ def test_a_path_has_one_form() -> None:
 
 def test_a_request_id_is_taken_over_only_if_harmless() -> None:
     """It ends up in logs and headers."""
-    assert request_id("abc-1.2:x_") == "abc-1.2:x_"
-    assert request_id("x" * 65) != "x" * 65
-    assert request_id('a"b') != 'a"b'
+    ids = SerialIds()
+    assert request_id("abc-1.2:x_", ids) == "abc-1.2:x_"
+    assert request_id("x" * 65, ids) != "x" * 65
+    assert request_id('a"b', ids) != 'a"b'
 
 
 def test_text_stays_text_and_other_bytes_become_base64() -> None:
@@ -93,3 +95,11 @@ def test_only_the_queues_used_last_are_remembered() -> None:
     assert known.get("a", "q2") == KnownQueue(3, Guarantee.AT_LEAST_ONCE)
     known.forget("a", "q2")
     assert known.get("a", "q2") is None
+
+
+def test_serial_ids_are_all_different() -> None:
+    """Within an object they count; two objects begin elsewhere."""
+    one, other = SerialIds(), SerialIds()
+    made = [ids.next() for ids in (one, other) for _ in range(1_000)]
+    assert len(set(made)) == len(made)
+    assert {len(text) for text in made} == {24}

@@ -309,3 +309,21 @@ def test_the_running_front_end_has_two_ways_out() -> None:
     """Support documents come from public addresses only; key sets from where the operator says."""
     fetchers = HttpsFetchers(SYSTEM_CLOCK)
     assert fetchers.public is not fetchers.configured
+
+
+def test_what_is_remembered_of_a_header_is_only_what_keys_alone_decide() -> None:
+    """The same header again is the same caller; one more credential, a bad key or a link is looked at each time."""
+    settings = {"notes": Identity(key_sha256=(key_digest("right"),))}
+    directory = Path("/nonexistent")
+    authenticator = build_authenticator(
+        settings, directory=directory, run_directory=directory, fetchers=HttpsFetchers(SYSTEM_CLOCK), processes=1
+    )
+    first = authenticator.authenticate("notes", authorization="Application right", now_ms=NOW_MS)
+    assert first == Caller(principals=("app:notes",))
+    assert authenticator.authenticate("other", authorization="Application right", now_ms=NOW_MS) is first
+    for refused in ("Application wrong", "Application right; Bearer x", "Application right; Link x"):
+        for _ in range(2):
+            with pytest.raises(AuthError):
+                authenticator.authenticate("notes", authorization=refused, now_ms=NOW_MS)
+    with pytest.raises(AuthError):
+        authenticator.authenticate("notes", authorization="Application right", link="x", now_ms=NOW_MS)
