@@ -182,12 +182,12 @@ STREAM_PAGES_QUEUED_MAX: Final = 4
 """Pages that wait to be sent in one stream of several queues."""
 STREAMS_PER_PROCESS_MAX: Final = 1_000
 """Event streams that one front-end process serves at a time."""
-QUEUES_REMEMBERED_MAX: Final = 20_000
-"""Queues whose number of partitions one front-end process remembers."""
+QUEUES_REMEMBERED_MAX: Final = 4_000
+"""Queues whose number of partitions one front-end process remembers, about 250 bytes each."""
 
 # Memory of a storage node
-QUEUE_ROWS_KEPT_MAX: Final = 10_000
-"""Queues whose row a node remembers, each for less than D/2."""
+QUEUE_ROWS_KEPT_MAX: Final = 3_000
+"""Queues whose row a node remembers, each for less than D/2; about 800 bytes each."""
 LOGS_KEPT_MAX: Final = 10_000
 """Logs of which a node remembers buckets and fence."""
 REVOCATIONS_KEPT_MS: Final = 4_000

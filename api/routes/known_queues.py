@@ -6,7 +6,6 @@ It may be old at any time; nothing but speed and the choice of a partition rests
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import NamedTuple
 
 from common.guarantees import Guarantee
@@ -24,7 +23,7 @@ class KnownQueues:
     """The queues used last."""
 
     def __init__(self, queues_max: int = QUEUES_REMEMBERED_MAX) -> None:
-        self._queues: OrderedDict[tuple[str, str], KnownQueue] = OrderedDict()
+        self._queues: dict[tuple[str, str], KnownQueue] = {}
         self._queues_max = queues_max
         self._lock = threading.Lock()
 
@@ -36,10 +35,10 @@ class KnownQueues:
         """Remember a queue, forgetting the one that was learned of the longest ago."""
         key = (application, queue)
         with self._lock:
+            self._queues.pop(key, None)
+            if len(self._queues) >= self._queues_max:
+                del self._queues[next(iter(self._queues))]
             self._queues[key] = known
-            self._queues.move_to_end(key)
-            if len(self._queues) > self._queues_max:
-                self._queues.popitem(last=False)
 
     def forget(self, application: str, queue: str) -> None:
         """Forget a queue, as after its deletion."""

@@ -101,12 +101,12 @@ def main() -> int:
     parser.add_argument("--queues", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--directory", type=Path, help="keep the filled files there, and use them again")
+    parser.add_argument("--filled", type=Path, help="keep the filled files there, and begin with copies of them")
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
         parser.error("wrk is missing: apt-get install wrk")
     load_average = os.getloadavg()[0]
-    with services(arguments.queues, arguments.directory) as (few, many):
+    with services(arguments.queues, arguments.filled) as (few, many):
         loads = rounds(few, many, arguments.rounds, arguments.seconds)
         report = Report(
             queues=arguments.queues,
@@ -123,16 +123,18 @@ def main() -> int:
 
 @contextlib.contextmanager
 def services(queues: int, kept: Path | None) -> Iterator[tuple[Service, Service]]:
-    """Fill two stores and start a service on each; leave nothing behind unless ``kept``."""
+    """Fill two stores, or copy those in ``kept``, and start a service on each; leave nothing else behind."""
     Path("var").mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
-        root = kept or Path(stack.enter_context(TemporaryDirectory(dir="var", prefix="million-")))
+        root = Path(stack.enter_context(TemporaryDirectory(dir="var", prefix="million-"))).resolve()
         made = []
         for count in (FEW, queues):
-            directory = root.resolve() / f"queues-{count}"
-            directory.mkdir(parents=True, exist_ok=True)
-            if not (directory / "messages.sqlite3").exists():
-                asyncio.run(fill(directory / "messages.sqlite3", APPLICATION, count))
+            filled = (kept or root) / f"queues-{count}.sqlite3"
+            if not filled.exists():
+                asyncio.run(fill(filled, APPLICATION, count))
+            directory = root / str(count)
+            directory.mkdir()
+            shutil.copyfile(filled, directory / "messages.sqlite3")
             made.append(Service(directory, count))
         for service in made:
             stack.enter_context(service.deployment)
