@@ -121,6 +121,7 @@ coverage: $(READY) ## Run every test and report the coverage of branches, subpro
 	@tail -n 1 var/pytest.log
 
 include tests/bench/bench.mk
+include tests/fault/faults.mk
 
 .PHONY: docs
 docs: $(READY) ## Generate docs/reference.md from the code

@@ -24,9 +24,7 @@ class Caller:
         self.recorder = recorder
         self._connection = http.client.HTTPConnection(address, timeout=ANSWER_S_MAX)
 
-    def post(
-        self, kind: str, queue: Queue, path: str, body: bytes, headers: dict[str, str], **sent: object
-    ) -> Call:
+    def post(self, kind: str, queue: Queue, path: str, body: bytes, headers: dict[str, str], **sent: object) -> Call:
         """Send a body to a path below the queue."""
         return self._call(kind, queue, "POST", path, body, headers, sent)
 
@@ -64,9 +62,7 @@ class Caller:
         url = f"/v1/{queue.application}" + (f"/{quote(queue.name)}" if queue.name else "") + path
         authorization = {"Authorization": f"Application {key_of(queue.application)}"}
         status, answer, code, outcome = self._exchange(method, url, body, {**authorization, **headers})
-        call = Call(
-            kind, self.name, queue.path, began_s, self.recorder.now_s(), outcome, status, code, sent, answer
-        )
+        call = Call(kind, self.name, queue.path, began_s, self.recorder.now_s(), outcome, status, code, sent, answer)
         self.recorder.add(call)
         return call
 

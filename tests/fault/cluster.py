@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ CLIENTS_FROM: Final = 100
 """Cassandra node 1 is reached through the proxy at ``<prefix>.101``."""
 READY_S_MAX: Final = 90.0
 HEALED_S_MAX: Final = 180.0
+SUPERVISE_S: Final = 0.3
 APPLICATIONS: Final = {"most": "at_most_once", "least": "at_least_once", "once": "exactly_once"}
 """Application -> guarantee."""
 
@@ -54,7 +56,10 @@ class Site:
         self.nodes = [self._node(number) for number in range(1, NODES_MAX + 1)]
         self.fronts = [self._front(number) for number in range(1, FRONTS + 1)]
         self.wanted_nodes = NODES
+        self.kept_down: set[str] = set()
+        """Names of processes that are not started again at present."""
         self.url = ""
+        self._closing = threading.Event()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Site:
@@ -98,11 +103,21 @@ class Site:
         process.start()
         self.proxies.name_caller(process.pid, process.name)
 
+    def supervise(self) -> None:
+        """Begin to start again whatever ends, as supervisord does, unless it is kept down."""
+        thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+        self._stack.callback(thread.join)
+        self._stack.callback(self._closing.set)
+        thread.start()
+
+    def _supervise(self) -> None:
+        while not self._closing.wait(SUPERVISE_S):
+            for process in self.processes:
+                if not process.is_running() and process.name not in self.kept_down:
+                    self.start_process(process)
+
     def wait_until_whole(self, within_s: float = HEALED_S_MAX) -> None:
         """Return once every front end reaches a node and the store, and no process is missing."""
-        for process in self.processes:
-            if not process.is_running():
-                self.start_process(process)
         try:
             wait_until(self._is_whole, within_s=within_s, what="whole system")
         except AssertionError as error:
@@ -131,7 +146,12 @@ class Site:
         self._clock_file.write_text(f"{seconds:+.3f}\n")
 
     def _is_whole(self) -> bool:
-        return all(_is_ready(f"http://127.0.0.1:{port}") for port in self._front_ports) and _is_ready(self.url)
+        is_running = all(process.is_running() for process in self.processes)
+        return (
+            is_running
+            and all(_is_ready(f"http://127.0.0.1:{port}") for port in self._front_ports)
+            and _is_ready(self.url)
+        )
 
     @property
     def _clock_file(self) -> Path:
@@ -165,8 +185,7 @@ class Site:
         hosts = ", ".join(f'"{address}"' for address in layout.client_addresses)
         seeds = ", ".join(f'"tcp://127.0.0.1:{port}"' for port in self._proxy_ports)
         applications = "".join(
-            f'[applications.{application}]\nkey_sha256 = "{hashlib.sha256(key_of(application).encode()).hexdigest()}"\n'
-            f'guarantee = "{guarantee}"\n'
+            f'[applications.{application}]\nkey_sha256 = "{_digest(application)}"\nguarantee = "{guarantee}"\n'
             for application, guarantee in APPLICATIONS.items()
         )
         (directory / "queuey.toml").write_text(
@@ -182,6 +201,10 @@ class Site:
         running = [process for process in (*self.fronts, *self.nodes) if process.is_running()]
         with ThreadPoolExecutor(len(running) or 1) as pool:
             list(pool.map(Process.stop, running))
+
+
+def _digest(application: str) -> str:
+    return hashlib.sha256(key_of(application).encode()).hexdigest()
 
 
 def _is_ready(url: str) -> bool:

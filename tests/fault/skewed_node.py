@@ -9,11 +9,12 @@ from __future__ import annotations
 import select
 import sys
 import time
+from typing import SupportsIndex
 
 
-def sleep(seconds: float) -> None:
+def sleep(seconds: float | SupportsIndex, /) -> None:
     """Do what ``time.sleep`` does."""
-    select.select((), (), (), seconds)
+    select.select((), (), (), float(seconds))
 
 
 if __name__ == "__main__":
