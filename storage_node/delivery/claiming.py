@@ -18,6 +18,7 @@ from storage_node.delivery.rows import Rows
 from storage_node.delivery.state import LABEL_BYTES
 from storage_node.delivery.tools import in_parts
 from storage_node.log.logs import Logs
+from storage_node.store.errors import StoreError, StoreUnknownError
 from storage_node.store.interface import QueueRow
 
 HALF_WINDOW_S = LATE_WINDOW_MS / 2 / 1000
@@ -108,7 +109,12 @@ class Claiming:
             if left <= 0:
                 break
             known = {(one.message.message_id, one.lane) for at, one in taken if at == partition}
-            answer = await self._from(wanted, partition, left + len(known))
+            try:
+                answer = await self._from(wanted, partition, left + len(known))
+            except (FailureError, StoreError) as error:
+                if not taken or _may_have_lost(wanted, error):
+                    raise
+                break  # what the other partitions gave is taken: it must reach the client
             new = [one for one in answer.taken if (one.message.message_id, one.lane) not in known]
             taken += [(partition, one) for one in new]
             blocked |= answer.blocked
@@ -131,6 +137,15 @@ class Claiming:
         )
         row = self._rows.of(wanted.queue, partition, wanted.group)
         return await row.submit(wanted.queue, job, deadline_s=wanted.deadline_s)
+
+
+def _may_have_lost(wanted: Wanted, error: Exception) -> bool:
+    """Must the client hear that messages may be gone?  A lease ends; what at_most_once took is not given again."""
+    if wanted.queue.guarantee is not Guarantee.AT_MOST_ONCE:
+        return False
+    return isinstance(error, StoreUnknownError) or (
+        isinstance(error, FailureError) and error.failure.code is Code.OUTCOME_UNKNOWN
+    )
 
 
 def _taken(got: Got) -> list[tuple[int, Taken]]:

@@ -8,8 +8,8 @@ attempt proves that attempt.  A *no* is said only from a row that was read, or w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from common.identifiers import MessageId
@@ -137,17 +137,15 @@ class Row:
         unknown = False
         while jobs:
             self._give_up(jobs, unknown=unknown)
-            attempt = await self._judge(_waited_for(jobs))
+            with _honest(unknown=unknown):
+                attempt = await self._judge(_waited_for(jobs))
             if any(one.verdict.changed for one in attempt.judged):
                 attempt = self._answer_early(attempt)
                 try:
-                    applied = await self._write(attempt, attempts)
+                    with _honest(unknown=unknown):
+                        applied = await self._write(attempt, attempts)
                 except StoreUnknownError:
                     applied, unknown = False, True
-                except StoreError:
-                    if unknown:
-                        raise _outcome_unknown() from None
-                    raise
                 proven = attempt if applied else await self._read_back(attempts, jobs, unknown=unknown)
                 fresh = True
                 if proven is not None:
@@ -157,7 +155,8 @@ class Row:
                 continue
             jobs = self._answer(attempt, fresh=fresh)
             if jobs:
-                await self._reload()
+                with _honest(unknown=unknown):
+                    await self._reload()
                 fresh = True
 
     # --- the state in memory
@@ -307,6 +306,19 @@ def _fail(jobs: Jobs, error: Exception) -> None:
     for job in jobs:
         if not job.future.done():
             job.future.set_exception(error)
+
+
+@contextmanager
+def _honest(*, unknown: bool) -> Iterator[None]:
+    """After a write of unknown outcome no failure of a later step says that nothing was done."""
+    try:
+        yield
+    except StoreUnknownError:
+        raise
+    except StoreError:
+        if unknown:
+            raise _outcome_unknown() from None
+        raise
 
 
 def _outcome_unknown() -> FailureError:

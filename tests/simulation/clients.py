@@ -18,6 +18,8 @@ CALLER = ops.Caller(principals=(f"app:{APPLICATION}",))
 QUIET_CLAIMS = 4
 """Empty claims in a row, in the quiet time, after which a consumer is done."""
 GIVE_UP_S = HOSTILE_S + 240.0
+DUE_LATEST_S = 15.0
+"""A delayed message is surely due so long after its publish."""
 
 
 class Clients:
@@ -79,7 +81,7 @@ class Clients:
         record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < scenario.keyed)
         record.partition = rng.randint(1, scenario.partitions)
         delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
-        record.due_s = self.now_s + 15 if delay_ms else 0.0
+        record.due_s = self.now_s + DUE_LATEST_S if delay_ms else 0.0
         self.history.published.append(record)
         message = ops.NewMessage(
             body=record.body,
@@ -122,6 +124,7 @@ class Clients:
             record.ended_s = self.now_s
         if result.failure is None:
             record.message_id, record.partition = result.message_id, result.partition
+            record.due_s = max(record.due_s, self.now_s + DUE_LATEST_S) if record.due_s else 0.0
             record.answers.add((result.partition, result.message_id))
             return Outcome.OK
         assert result.failure.code is not Code.INTERNAL, result.failure
