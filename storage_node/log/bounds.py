@@ -54,12 +54,13 @@ class BoundsTaker:
         stamper = self._tools.stamper
         now, began_s = self._tools.clock.now_ticks(), self._tools.clock.monotonic_s()
         mark = stamper.mark()
+        promised = mark if self._tools.several_nodes else await self._tools.floor.bound(mark)
         high = {
             Lane.LIVE: self._below_undecided(live, last_id_at(max(stamper.highest, now))),
             Lane.DELAYED: self._below_undecided(delayed, last_id_at(now if self._tools.several_nodes else mark)),
         }
         if not self._tools.several_nodes:
-            sure = dict.fromkeys(high, last_id_at(mark))
+            sure = dict.fromkeys(high, last_id_at(promised))
         elif queue.log is LogKind.PLAIN:
             sure = dict.fromkeys(high, self._window(now))
         else:

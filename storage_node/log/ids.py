@@ -25,11 +25,12 @@ class Stamper:
     message, because due times are no series.  The lowest bit of the clock sequence tells the lanes apart.
     """
 
-    def __init__(self, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, clock: Clock, rng: random.Random, *, floor_ticks: int = 0) -> None:
+        """``floor_ticks``: what an earlier process may have stamped or promised; the series begins above it."""
         self._clock = clock
         self._rng = rng
-        self._last = 0
-        self.highest = 0
+        self._last = floor_ticks
+        self.highest = floor_ticks
         """The latest tick stamped: one that another node's id called for leads the series, and does not move it."""
         self._sequence = _VARIANT | (rng.getrandbits(13) << 1)
         self.live_low: Final = _low(self._sequence, rng.getrandbits(48))

@@ -15,6 +15,7 @@ from storage_node.log.bounds import BoundsTaker, log_of, read_last
 from storage_node.log.clockcheck import ClockCheck, HostClocks
 from storage_node.log.edits import Edits
 from storage_node.log.fenced import write_fenced
+from storage_node.log.floor import Floor
 from storage_node.log.housekeeping import erase
 from storage_node.log.ids import Stamper
 from storage_node.log.listings import Listings
@@ -47,7 +48,9 @@ class Logs:
         host_clocks: HostClocks | None = None,
     ) -> None:
         self._clock_check = ClockCheck(clock, host_clocks)
-        tools = Tools(store, queues, clock=clock, stamper=Stamper(clock, rng), clock_check=self._clock_check)
+        floor = Floor(store, clock)
+        stamper = Stamper(clock, rng, floor_ticks=floor.found_ticks)
+        tools = Tools(store, queues, clock=clock, stamper=stamper, floor=floor, clock_check=self._clock_check)
         self._tools = tools
         self._writers = Writers(tools, {LogKind.FENCED: write_fenced, LogKind.PLAIN: write_plain})
         self._bounds = BoundsTaker(tools, self._writers)
@@ -63,6 +66,7 @@ class Logs:
 
     def start(self) -> None:
         """Begin what runs in the background: measuring the clock, erasing what is given up."""
+        self._tools.floor.report()
         loop = asyncio.get_running_loop()
         self._background = [
             loop.create_task(self._clock_check.run()),
@@ -78,6 +82,7 @@ class Logs:
         self.drain()
         await self._writers.close()
         await self._watches.close()
+        await self._tools.floor.close()
         for task in self._background:
             task.cancel()
         if self._background:

@@ -7,6 +7,7 @@ from typing import Final
 from common.clock import Clock
 from storage_node.log.buckets import Buckets
 from storage_node.log.clockcheck import ClockCheck
+from storage_node.log.floor import Floor
 from storage_node.log.ids import Stamper
 from storage_node.log.waiters import Waiters
 from storage_node.log.warm import Recent, Undelayed, WarmLog
@@ -18,12 +19,20 @@ class Tools:
     """Store, clock and memory of one node."""
 
     def __init__(
-        self, store: Store, queues: Queues, *, clock: Clock, stamper: Stamper, clock_check: ClockCheck
+        self,
+        store: Store,
+        queues: Queues,
+        *,
+        clock: Clock,
+        stamper: Stamper,
+        floor: Floor,
+        clock_check: ClockCheck,
     ) -> None:
         self.store = store
         self.queues = queues
         self.clock = clock
         self.stamper = stamper
+        self.floor = floor
         self.clock_check = clock_check
         self.waiters = Waiters()
         self.warm: Recent[LogAddress, WarmLog] = Recent(WarmLog)

@@ -233,6 +233,17 @@ class HostClocks(Protocol):
         """Read the clocks of several hosts; those that do not answer are left out."""
 
 
+@runtime_checkable
+class KeepsFloor(Protocol):
+    """Besides ``Store``, where there is one node: a time that outlives the node, below which no id is stamped."""
+
+    floor_ticks: int
+    """As it was found when the store was opened."""
+
+    async def raise_floor(self, ticks: int) -> None:
+        """Keep it from now on; it is never lowered."""
+
+
 class Store(Protocol):
     """One store, open for the life of a storage node."""
 

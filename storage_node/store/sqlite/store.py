@@ -31,7 +31,7 @@ from storage_node.store.interface import (
     RevocationRow,
     StoredMessage,
 )
-from storage_node.store.sqlite import appends, delivery, erasing, messages, queues, revocations
+from storage_node.store.sqlite import appends, delivery, erasing, floors, messages, queues, revocations
 from storage_node.store.sqlite.checkpoints import Checkpoints
 from storage_node.store.sqlite.database import FileLock, create_file, open_checkpointer, open_reader, open_writer
 from storage_node.store.sqlite.members import MemberRegister
@@ -52,6 +52,7 @@ class Connections(NamedTuple):
 
     lock: FileLock
     writer: sqlite3.Connection
+    floor_ticks: int
     readers: Sequence[sqlite3.Connection]
     checkpointer: sqlite3.Connection
 
@@ -64,6 +65,7 @@ class SqliteStore:
     def __init__(self, connections: Connections, clock: Clock) -> None:
         self._lock = connections.lock
         self._checkpoints = Checkpoints(connections.checkpointer)
+        self.floor_ticks = connections.floor_ticks
         self._members = MemberRegister(clock)
         self._writer: Worker[WriteSession] = Worker(
             "store-writer",
@@ -332,7 +334,11 @@ class SqliteStore:
             )
         )
 
-    # links and members
+    # the floor of ids, links and members
+
+    async def raise_floor(self, ticks: int) -> None:
+        """Keep it from now on; it is never lowered."""
+        await self._write(lambda session: floors.raise_to(session, ticks))
 
     async def revoke(self, application: str, row: RevocationRow) -> None:
         """Remember a revocation."""
@@ -377,7 +383,8 @@ def _open_connections(path: Path) -> Connections:
     lock = FileLock(path)
     try:
         writer = open_writer(path)
-        return Connections(lock, writer, [open_reader(path) for _ in range(READERS)], open_checkpointer(path))
+        readers = [open_reader(path) for _ in range(READERS)]
+        return Connections(lock, writer, floors.read(writer), readers, open_checkpointer(path))
     except StoreError:
         lock.release()
         raise
