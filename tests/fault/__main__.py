@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,7 +19,7 @@ FAILED_DIR = ROOT / "var" / "faults"
 
 
 def main() -> int:
-    """Run or judge; print the report; say how to look at a failed run again."""
+    """Run or judge; print the report.  A run that failed, or whose report is kept, leaves its history."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -34,6 +35,8 @@ def main() -> int:
     if violations(judged):
         print(f"To check it again: {sys.executable} -m tests.fault --check {history}", file=sys.stderr)
         return 1
+    if not arguments.check and not arguments.keep:
+        shutil.rmtree(history.parent)
     return 0
 
 

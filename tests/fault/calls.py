@@ -11,7 +11,7 @@ from tests.fault.history import Call, Queue, Recorder
 from tests.support.checkers import Outcome
 from tests.support.deployment import key_of
 
-ANSWER_S_MAX: Final = 15.0
+ANSWER_S_MAX: Final = 12.5
 """Seconds that a client waits: the service gives up after 10 s, and long polls here wait 1 s."""
 JSON: Final = {"Content-Type": "application/json"}
 

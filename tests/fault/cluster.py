@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,8 @@ SUPERVISE_S: Final = 0.3
 APPLICATIONS: Final = {"most": "at_most_once", "least": "at_least_once", "once": "exactly_once"}
 """Application -> guarantee."""
 
-FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+"""None where faketime is missing: no clock is moved then."""
 SKEWED: Final = "node1"
 """The storage node whose clock can be moved."""
 
@@ -78,7 +80,7 @@ class Site:
         self._stack.close()
 
     def _start(self) -> None:
-        self._stack.callback(dispose, self.cassandra)
+        self._stack.callback(self._dispose)
         self.cassandra.start()
         self.proxies.start()
         self._stack.callback(self.proxies.stop)
@@ -160,7 +162,7 @@ class Site:
     def _node(self, number: int) -> Process:
         directory = self._configure(f"node{number}", number, front=1)
         command = [sys.executable, "-m", "storage_node"]
-        if f"node{number}" == SKEWED and FAKETIME.exists():
+        if f"node{number}" == SKEWED and FAKETIME is not None:
             self.set_clock(0.0)
             command = ["env", *self._clock_settings(), sys.executable, "-m", "tests.fault.skewed_node"]
         return Process(f"node{number}", command, directory)
@@ -196,6 +198,11 @@ class Site:
             f"{applications}"
         )
         return directory
+
+    def _dispose(self) -> None:
+        for node in self.cassandra.nodes:
+            node.send(signal.SIGKILL)
+        dispose(self.cassandra)
 
     def _stop_all(self) -> None:
         running = [process for process in (*self.fronts, *self.nodes) if process.is_running()]

@@ -11,7 +11,7 @@ from typing import Final
 from deploy.cassandra.jars import find_java
 from tests.fault.cluster import HEALED_S_MAX, Site
 from tests.fault.history import Inflicted, Recorder
-from tests.fault.nemesis import Fault, Kind, Lane
+from tests.fault.nemesis import SCALES, Fault, Kind, Lane
 from tests.fault.proxies import Pair
 from tests.support.deployment import Process
 
@@ -110,11 +110,12 @@ class Nemesis:
 
     def scale(self, fault: Fault) -> None:
         """Start or drain storage nodes."""
-        wanted = int(fault.amount)
-        self._site.wanted_nodes = wanted
-        for process in self._site.nodes[wanted:]:
-            if process.is_running():
-                process.stop()
+        for wanted in SCALES:
+            self._site.wanted_nodes = wanted
+            for process in self._site.nodes[wanted:]:
+                if process.is_running():
+                    process.stop()
+            self._last(fault.for_s / len(SCALES))
 
     # --- Cassandra
 

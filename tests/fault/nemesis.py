@@ -19,7 +19,7 @@ class Kind(StrEnum):
     PAUSE = "SIGSTOP, then SIGCONT"
     RESTART = "restart by SIGTERM"
     ROLL = "rolling restart by SIGTERM"
-    SCALE = "another number of storage nodes"
+    SCALE = "storage nodes from 3 to 1, 4, 2 and back"
     KILL_STORE = "kill -9 of a Cassandra node"
     PAUSE_STORE = "SIGSTOP of a Cassandra node"
     PAUSE_MAJORITY = "SIGSTOP of two Cassandra nodes"
@@ -47,13 +47,16 @@ class Fault(NamedTuple):
     targets: tuple[str, ...]
     for_s: float
     amount: float = 0.0
-    """Seconds of a delay or of a clock's move; storage nodes after scaling."""
+    """Seconds of a delay or of a clock's move."""
 
 
 SERVICES: Final = ("node1", "node2", "node3", "front1", "front2")
 STORES: Final = ("cassandra1", "cassandra2", "cassandra3")
 CLOCK_S_MAX: Final = 2.0
 SCALES: Final = (1, 4, 2, 3)
+"""Storage nodes, one number after the other."""
+SCALE_S: Final = 6.0
+"""Seconds with each number."""
 
 
 def schedule(seed: int, seconds: float) -> dict[Lane, list[Fault]]:
@@ -85,7 +88,6 @@ def _lane(
 
 
 def _process_faults(rng: random.Random, longest_s: float) -> Iterator[Fault]:
-    scales = 0
     while True:
         drawn = rng.random()
         if drawn < 0.35:
@@ -97,8 +99,7 @@ def _process_faults(rng: random.Random, longest_s: float) -> Iterator[Fault]:
         elif drawn < 0.92:
             yield Fault(0, Kind.ROLL, rng.choice((SERVICES[:3], SERVICES[3:])), 0.0)
         else:
-            yield Fault(0, Kind.SCALE, (), 0.0, SCALES[scales % len(SCALES)])
-            scales += 1
+            yield Fault(0, Kind.SCALE, (), SCALE_S * len(SCALES))
 
 
 def _store_faults(rng: random.Random, longest_s: float) -> Iterator[Fault]:

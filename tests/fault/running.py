@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from tests.fault.calls import Caller
 from tests.fault.claimers import Claimer
-from tests.fault.cluster import APPLICATIONS, Site
+from tests.fault.cluster import APPLICATIONS, FAKETIME, Site
 from tests.fault.history import Phase, Queue, Recorder, Run
 from tests.fault.inflicting import Nemesis
-from tests.fault.nemesis import schedule
+from tests.fault.nemesis import Lane, schedule
 from tests.fault.publishers import Publisher
 from tests.fault.readers import Reader, read_everything
 from tests.support.checkers import Outcome
@@ -108,7 +108,10 @@ def _attack(site: Site, recorder: Recorder, seed: int, seconds: float, ending: t
     clients = Clients(urlsplit(site.url).netloc, recorder, seed)
     clients.start()
     site.supervise()
-    nemesis = Nemesis(site, schedule(seed, seconds), recorder)
+    lanes = schedule(seed, seconds)
+    if FAKETIME is None:
+        del lanes[Lane.CLOCK]
+    nemesis = Nemesis(site, lanes, recorder)
     recorder.add(Phase("begun", recorder.now_s()))
     nemesis.start()
     ending.wait(seconds)
