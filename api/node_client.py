@@ -18,7 +18,17 @@ import zmq
 from gevent.event import Event
 
 from api.node_client_connection import Connection
-from api.routing import Call, Lost, Outcome, Pause, Send, call_of, route
+from api.routing import (
+    PATIENCE_S,
+    RESTART_PATIENCE_S,
+    Call,
+    Lost,
+    Outcome,
+    Pause,
+    Send,
+    call_of,
+    route,
+)
 from common.clock import SYSTEM_CLOCK, Clock
 from common.limits import (
     CONNECT_DEADLINE_MS,
@@ -130,9 +140,13 @@ class NodeClient:
         self._start()
         now_s = self._clock.monotonic_s()
         call = call_of(operation, fail_over=fail_over, wait_ms=wait_ms, now_s=now_s, budget_ms=budget_ms)
-        if now_s - self._last_up_s > HOPELESS_S and not self._any_usable():
-            return call._replace(patience_s=HOPELESS_PATIENCE_S)
-        return call
+        return call if self._any_usable() else call._replace(patience_s=self._patience_s(now_s))
+
+    def _patience_s(self, now_s: float) -> float:
+        """Return for how long to wait while no node can be reached."""
+        if any(now_s - connection.left_s < RESTART_PATIENCE_S for connection in self._connections.values()):
+            return RESTART_PATIENCE_S
+        return HOPELESS_PATIENCE_S if now_s - self._last_up_s > HOPELESS_S else PATIENCE_S
 
     def _run(self, errand: Errand) -> msgspec.Struct:
         if not errand.call.wait_s and self._in_flight >= IN_FLIGHT_PER_NODE_MAX:

@@ -10,6 +10,7 @@ handed over until then and has no answer is lost, and its outcome unknown.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -75,6 +76,8 @@ class Connection:
         self._pending: dict[int, Pending] = {}
         self._up = False
         self._leaving = False
+        self.left_s = -math.inf
+        """When the node last said goodbye, monotonic."""
         self._closed = False
         self._look_again = False
         self._malformed_lines = Throttle()
@@ -180,7 +183,8 @@ class Connection:
 
     def _answered(self, answer: Answer) -> None:
         if answer.request_id == NO_REQUEST:
-            self._leaving = self._leaving or not answer.ok
+            if not answer.ok:
+                self._leaving, self.left_s = True, self._now_s()
             return
         pending = self._pending.pop(answer.request_id, None)
         if pending is not None:

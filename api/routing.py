@@ -8,7 +8,8 @@ simulation run the same rules:
 - The next node is asked if a request was certainly not begun: no socket took it, or the node answered ``MOVED``.
 - Once a socket took it, only an answer decides.  Without one its outcome is unknown: a call that may ``fail_over``
   goes on to another node (or to the same one, when it is back), every other fails with ``OUTCOME_UNKNOWN``.
-- While no node can be reached the call waits a little, as nodes restart, then fails with ``UNAVAILABLE``.
+- While no node can be reached the call waits a little, for one that said goodbye as long as a restart may take, then
+  fails with ``UNAVAILABLE``.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from common.limits import CONNECT_DEADLINE_MS
+from common.limits import CONNECT_DEADLINE_MS, REQUEST_DEADLINE_MS
 from common.protocol.failures import Code, Failure, FailureError, Retry
 from common.protocol.operations import ApplicationOperation, Member, Operation, Published, QueueOperation
 
 PATIENCE_S: Final = CONNECT_DEADLINE_MS * 0.85 / 1000
 """Seconds that a call waits for a node that can be reached; the rest is for the way to the client."""
+RESTART_PATIENCE_S: Final = (REQUEST_DEADLINE_MS - CONNECT_DEADLINE_MS) / 1000
+"""Seconds that a call waits for a node that said goodbye: it may well be restarted, and nothing was begun."""
 PAUSE_S: Final = 0.05
 """Seconds between two looks for a node, unless a connection comes up before."""
 RETRY_AFTER_MS: Final = 1_000
@@ -109,7 +112,12 @@ def route(call: Call, *, members: Callable[[], Sequence[Member]], now_s: Callabl
     Raises:
         FailureError: the node refused it, no node could take it, or its outcome is unknown.
     """
-    journey = _Journey(call, patient_until_s=min(now_s() + call.patience_s, call.deadline_s))
+    begun_s = now_s()
+    journey = _Journey(
+        call,
+        patient_until_s=min(begun_s + call.patience_s, call.deadline_s),
+        restart_until_s=min(begun_s + RESTART_PATIENCE_S, call.deadline_s),
+    )
     while True:
         for member in rank(call.key, members()):
             if member.address in journey.spent:
@@ -128,9 +136,10 @@ def route(call: Call, *, members: Callable[[], Sequence[Member]], now_s: Callabl
 class _Journey:
     """What has become of a call so far."""
 
-    def __init__(self, call: Call, *, patient_until_s: float) -> None:
+    def __init__(self, call: Call, *, patient_until_s: float, restart_until_s: float) -> None:
         self._call = call
         self.patient_until_s = patient_until_s
+        self._restart_until_s = restart_until_s
         self.spent: set[str] = set()
         """Addresses of nodes that did not answer in time."""
         self._maybe_done = False
@@ -150,6 +159,7 @@ class _Journey:
             self.spent.add(member.address)
         elif isinstance(outcome, Failure):
             if outcome.code is Code.MOVED:
+                self.patient_until_s = max(self.patient_until_s, self._restart_until_s)
                 return None
             if self._maybe_done and outcome.retry is Retry.LATER:
                 raise self.failure()

@@ -1,6 +1,6 @@
 """gunicorn's settings for the front ends; all that an operator changes comes from Queuey's own configuration.
 
-Nothing of ZeroMQ or gevent is touched here: this file is read in the master, before any worker is forked.
+No socket of ZeroMQ and no hub of gevent is made here: this file is read in the master, before any worker is forked.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from api.worker import watch_master
 from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS
 from common.settings import BadSettingsError, config_file, load_settings, metrics_dir, run_dir
 
@@ -26,15 +27,15 @@ if _settings.api.metrics_bind:
     bind.append(_settings.api.metrics_bind)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir(config_file()))
 workers = _settings.api.workers
-worker_class = "gevent"
-worker_connections = 2000
+worker_class = "api.worker.DrainingWorker"
+worker_connections = 4000
 backlog = 2048
 preload_app = False
 
 # A worker that gives no sign of life for this long is replaced.
 timeout = 60
-# Longer than any call may take; shorter than stopwaitsecs in supervisord.conf.  Long polls end at once.
-graceful_timeout = REQUEST_DEADLINE_MS // 1000 + 1
+# Longer than any call may take that came while notice was given; shorter than stopwaitsecs in supervisord.conf.
+graceful_timeout = REQUEST_DEADLINE_MS // 1000 + 2
 # Idle connections end well within graceful_timeout.  A load balancer closes its idle connections sooner than this.
 keepalive = 5
 
@@ -55,8 +56,9 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def on_starting(_: Arbiter) -> None:
-    """Begin all measurements at 0 when the master starts; a reload of the workers goes on counting."""
+def on_starting(arbiter: Arbiter) -> None:
+    """Let workers know when all end; begin all measurements at 0, while a reload of the workers goes on counting."""
+    watch_master(arbiter)
     if _settings.api.metrics_bind:
         shutil.rmtree(metrics_dir(config_file()), ignore_errors=True)
         metrics_dir(config_file()).mkdir(mode=0o700, parents=True)

@@ -21,7 +21,9 @@ def live(_: FrontEnd) -> Response:
 
 
 def ready(front: FrontEnd) -> Response:
-    """``GET /__ready__``: a storage node and its store answer."""
+    """``GET /__ready__``: a storage node and its store answer, and this front end goes on serving."""
+    if not front.is_serving():
+        raise refuse(Code.UNAVAILABLE, "front_end", "is going away")
     if not front.node_client.ready():
         raise refuse(Code.UNAVAILABLE, "node", "no storage node answers for its store")
     return done_answer()
