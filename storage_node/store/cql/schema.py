@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -16,9 +18,11 @@ from storage_node.store.errors import StoreFailedError
 
 LOCK_TTL_S: Final = 60
 LOCK_PATIENCE_S: Final = 120.0
-LOCK_POLL_S: Final = 0.2
+LOCK_POLL_S: Final = 0.5
+"""Seconds between two looks at the lock, at least."""
 
 _TAKE: Final = "INSERT INTO schema_lock (name, holder) VALUES ('schema', %s) IF NOT EXISTS USING TTL %s"
+_LOOK: Final = "SELECT holder FROM schema_lock WHERE name = 'schema'"
 _RENEW: Final = "UPDATE schema_lock USING TTL %s SET holder = %s WHERE name = 'schema' IF holder = %s"
 _RELEASE: Final = "DELETE FROM schema_lock WHERE name = 'schema' IF holder = %s"
 _STEP_NAME: Final = re.compile(r"(\d{4})_(\w+)\.cql")
@@ -47,10 +51,9 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
         StoreFailedError: the keyspace was made by a newer version, or another node holds the lock too long.
     """
     _make_keyspace(connection, keyspace, replication)
-    if not missing_steps(connection, keyspace):
-        return 0
     lock = _Lock(connection, keyspace)
-    lock.take()
+    if not lock.take(unless=lambda: not missing_steps(connection, keyspace)):
+        return 0
     try:
         connection.settle_schema()
         steps = missing_steps(connection, keyspace)
@@ -122,17 +125,29 @@ class _Lock:
         self._connection = connection
         self._keyspace = keyspace
         self._holder = uuid.uuid4()
+        self._rng = random.SystemRandom()
 
-    def take(self) -> None:
+    def take(self, *, unless: Callable[[], bool]) -> bool:
+        """Return true once the lock is ours, false once ``unless`` holds: another node has done the work.
+
+        Those that wait look with plain reads most of the time: many conditional writes of one row at once only keep
+        each other, and the holder, from an outcome.
+        """
         deadline_s = SYSTEM_CLOCK.monotonic_s() + LOCK_PATIENCE_S
         pause = threading.Event()
-        while not self._is_taken():
+        while not unless():
+            if self._is_taken():
+                return True
             if SYSTEM_CLOCK.monotonic_s() > deadline_s:
                 raise StoreFailedError("another node has been applying the schema for too long")
-            pause.wait(LOCK_POLL_S)
+            pause.wait(self._rng.uniform(LOCK_POLL_S, 2 * LOCK_POLL_S))
+        return False
 
     def _is_taken(self) -> bool:
         """Taken now, or by a first run whose answer was lost: a refusal shows who holds it."""
+        held = self._connection.execute(qualify(_LOOK, self._keyspace))
+        if held and held[0][0] != self._holder:
+            return False
         row = self._connection.execute(qualify(_TAKE, self._keyspace), (self._holder, LOCK_TTL_S))[0]
         return bool(row[0]) or row[-1] == self._holder
 
@@ -141,7 +156,9 @@ class _Lock:
             raise StoreFailedError("the lock of the schema was lost while applying it")
 
     def release(self) -> None:
-        self._applied(_RELEASE, self._holder)
+        """Give it back; where that is not certain it ends by itself."""
+        with contextlib.suppress(StoreFailedError):
+            self._applied(_RELEASE, self._holder)
 
     def _applied(self, statement: str, *values: object) -> bool:
         return bool(self._connection.execute(qualify(statement, self._keyspace), values)[0][0])
