@@ -178,7 +178,7 @@ class Site:
             f"FAKETIME_TIMESTAMP_FILE={self._clock_file}",
             "FAKETIME_CACHE_DURATION=1",
             "FAKETIME_DONT_FAKE_MONOTONIC=1",
-            "FAKETIME_FORCE_MONOTONIC_FIX=0",  # the repair of waits on the monotonic clock breaks those that are right
+            "FAKETIME_FORCE_MONOTONIC_FIX=0",  # it breaks waits that are right
         ]
 
     def _configure(self, name: str, node: int, *, front: int) -> Path:
