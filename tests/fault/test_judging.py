@@ -28,9 +28,9 @@ def call(kind: str, at_s: float, sent: dict[str, Any], answer: dict[str, Any], *
     return Call(kind, "client", queue, at_s, at_s + 0.1, Outcome.OK, 200, "", sent, answer)
 
 
-def publish(number: int, at_s: float, *, queue: str = "once/o", partition: int = 1) -> Call:
+def publish(number: int, at_s: float, *, queue: str = "once/o", partition: int = 1, **more: Any) -> Call:
     answer = {"messages": [{"key": key(number), "partition": partition}]}
-    return call("publish", at_s, {"bodies": [f"b{number}"]}, answer, queue=queue)
+    return call("publish", at_s, {"bodies": [f"b{number}"], **more}, answer, queue=queue)
 
 
 def claim(
@@ -127,6 +127,14 @@ BAD: dict[str, tuple[str, Calls]] = {
     "duplicated in the log": (
         "once/o: stored twice",
         replaced("once/o", stored=stored([1, 2, 3], bodies={3: "b1"})),
+    ),
+    "duplicated in spite of its key": (
+        "least/l: stored twice under one key",
+        replaced(
+            "least/l",
+            publish=publish(1, 1, queue="least/l", key="b1"),
+            stored=stored([1, 2], queue="least/l", bodies={2: "b1"}),
+        ),
     ),
     "duplicated in delivery": (
         "most/m: delivered twice",

@@ -209,6 +209,8 @@ def check_log(history: History) -> list[str]:
             found.append("failed, yet stored")
         if one.outcome is Outcome.OK and (one.partition, one.message_id) not in copies:
             found.append("acknowledged, not stored where it was said")
+        if one.keyed and len(copies) > 1:
+            found.append("stored twice under one key")
     if history.strict or history.guarantee is Guarantee.EXACTLY_ONCE:
         found += _reordered(history)
     return sorted(set(found))
