@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from common.clock import Clock
 from common.guarantees import LogKind, Ordering
-from common.identifiers import HIGHEST, MessageId, id_after
+from common.identifiers import MessageId, id_after
 from common.limits import READ_BYTES_MAX
 from storage_node.delivery import moves
 from storage_node.delivery import state as states
@@ -131,7 +131,7 @@ class Cell:
 
     def in_order_until(self) -> MessageId:
         """Return up to where both lanes are known, so that one can't overtake the other."""
-        return min(window.seen if window.cut_short else HIGHEST for window in self.windows.values())
+        return min(window.known_until for window in self.windows.values())
 
     def _remove(self, gone: Iterable[Place]) -> None:
         for lane, window in self.windows.items():
@@ -184,9 +184,9 @@ class Cell:
             ids = [one.message.message_id for one in listing.messages if one.lane is lane]
             new += sum(states.stage_of(self.state, lane, message_id) is Stage.NEW for message_id in ids)
             window = self.windows[lane]
+            if low <= window.sure:
+                window.known_until = listing.seen_until.get(lane, low)
             window.merge(ids, low=low, sure=listing.sure_until.get(lane, low))
-            if low >= window.seen or window.seen in ids[-1:]:
-                window.cut_short = len(ids) >= limit
             if low <= window.sure:
                 window.listed_s = began_s
         if found is not None:

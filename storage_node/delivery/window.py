@@ -18,7 +18,7 @@ from storage_node.store.interface import Lane
 class Window:
     """Ids above ``began``, ascending; those above ``sure`` may have others between them."""
 
-    __slots__ = ("_next", "began", "cut_short", "ids", "lane", "listed_s", "seen", "sure")
+    __slots__ = ("_next", "began", "ids", "known_until", "lane", "listed_s", "seen", "sure")
 
     def __init__(self, lane: Lane, began: MessageId) -> None:
         self.lane = lane
@@ -26,8 +26,8 @@ class Window:
         self.sure = began
         self.seen = began
         """The highest id that a listing reached."""
-        self.cut_short = False
-        """The last listing ended at its limit: there may be more above ``seen``."""
+        self.known_until = began
+        """Up to here the last listing from ``sure`` on showed all that was acknowledged before it began."""
         self.ids: list[MessageId] = []
         self.listed_s: float | None = None
         """Monotonic seconds when the last listing that moved ``sure`` began."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from common.guarantees import Consistency, LogKind
-from common.identifiers import HIGHEST, LOWEST, MessageId
+from common.identifiers import HIGHEST, LOWEST, MessageId, last_id_at
 from storage_node.log.bounds import Bounds, BoundsTaker, log_of
 from storage_node.log.tools import Tools
 from storage_node.log.values import Listed, Listing
@@ -60,7 +60,11 @@ class Listings:
         more = any(len(found) >= limit for found in founds)
         covered = {lane: _covered(found, limit) for lane, found in zip(low_by_lane, founds, strict=True)}
         sure = {lane: min(bounds.sure[lane], end) for lane, end in covered.items()}
-        return Listing(tuple(merge(lanes)), bounds.began_ticks, sure, more)
+        now_id = last_id_at(bounds.began_ticks)
+        seen = {
+            lane: end if bounds.high[lane] >= now_id else min(bounds.high[lane], end) for lane, end in covered.items()
+        }
+        return Listing(tuple(merge(lanes)), bounds.began_ticks, sure, seen, more)
 
     async def both(
         self,

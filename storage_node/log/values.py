@@ -44,5 +44,7 @@ class Listing(NamedTuple):
     sure_until: dict[Lane, MessageId]
     """Per lane: up to here nothing acknowledged is missing from this listing, and nothing can come to be
     acknowledged later.  Position may move up to here and no further.  Never beyond what the listing covered."""
+    seen_until: dict[Lane, MessageId]
+    """Per lane: up to here nothing due is missing from this listing that was acknowledged before it began."""
     more: bool
     """The limit ended it: there may be messages after the last one."""
