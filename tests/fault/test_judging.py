@@ -173,6 +173,10 @@ BAD: dict[str, tuple[str, Calls]] = {
             ack([1], 21, delivery=2),
         ],
     ),
+    "told two things about one ack": (
+        "once/o: two answers to one ack",
+        [*good(), ack([1], 9, outcome="lease_lost")],
+    ),
     "leased twice at once": (
         "once/o: leased twice at once",
         [*replaced("once/o", ack=ack([2], 4)), claim([1], 5, delivery=2, claim_number=2), ack([1], 6, delivery=2)],

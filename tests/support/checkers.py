@@ -147,6 +147,7 @@ def check_exactly_once(history: History) -> list[str]:
         *_never_acked(history),
         *_stored_twice(history),
         *_two_winners(history),
+        *_answers_changed(history),
         *_after_settled(history),
         *_leased_twice(history),
     ]
@@ -294,6 +295,17 @@ def _two_winners(history: History) -> list[str]:
         if one.outcome == "acked":
             winners[one.message_id].add(one.delivery)
     return ["two acks told acked" for deliveries in winners.values() if len(deliveries) > 1]
+
+
+def _answers_changed(history: History) -> list[str]:
+    """Whoever asks again about one receipt is told the same."""
+    if history.sought_s is not None or history.moved_twice:
+        return []
+    told: dict[str, set[str]] = defaultdict(set)
+    for one in history.acked:
+        if one.outcome in ("acked", "lease_lost"):
+            told[one.receipt].add(one.outcome)
+    return ["two answers to one ack" for answers in told.values() if len(answers) > 1]
 
 
 def _after_settled(history: History) -> list[str]:
