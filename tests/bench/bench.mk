@@ -11,7 +11,7 @@ bench-%: $(READY)
 
 .PHONY: bench-million-queues
 bench-million-queues: $(READY) ## Measure publishes, creations and memory at QUEUES=1000000 beside a thousand
-	$(BIN)/python -m tests.bench.million --queues $(or $(QUEUES),1000000) $(BENCH)
+	$(BIN)/python -m tests.bench.million --queues $(or $(QUEUES),1000000) $(filter-out --keep,$(BENCH))
 
 .PHONY: bench-link bench-store
 bench-link: $(READY) ## Measure the link alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -346,6 +347,21 @@ def test_closing_finishes_what_was_queued_and_refuses_the_rest(path: Path) -> No
 
     asyncio.run(scenario())
     with_store(path, lambda store: store.ping())
+
+
+def test_commits_reach_the_file_before_the_log_is_full(path: Path) -> None:
+    """What was committed is moved beside the writer, so that the writer finds little to move in the end."""
+
+    async def scenario(store: SqliteStore) -> None:
+        before = path.stat().st_size
+        (one,) = ids_from(now(), 1)
+        await append(store, fresh_log(), 0, [message(one, bytes(1 << 20))])
+        until_s = time.monotonic() + 30
+        while path.stat().st_size < before + (1 << 20):
+            assert time.monotonic() < until_s, "nothing was moved"
+            await asyncio.sleep(0.05)
+
+    with_store(path, scenario)
 
 
 # a full disk
