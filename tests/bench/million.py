@@ -136,7 +136,7 @@ def services(queues: int, kept: Path | None) -> Iterator[tuple[Service, Service]
                 asyncio.run(fill(filled, APPLICATION, count))
             directory = root / str(count)
             directory.mkdir()
-            shutil.copyfile(filled, directory / "messages.sqlite3")
+            shutil.copy(filled, directory / "messages.sqlite3")
             made.append(Service(directory, count))
         for service in made:
             stack.enter_context(service.deployment)

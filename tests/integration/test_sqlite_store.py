@@ -64,6 +64,11 @@ def rows_in(path: Path, table: str) -> int:
     return int(count)
 
 
+def bytes_of(path: Path) -> int:
+    """Return the file's size."""
+    return path.stat().st_size
+
+
 # the file
 
 
@@ -353,11 +358,11 @@ def test_commits_reach_the_file_before_the_log_is_full(path: Path) -> None:
     """What was committed is moved beside the writer, so that the writer finds little to move in the end."""
 
     async def scenario(store: SqliteStore) -> None:
-        before = path.stat().st_size
+        before = bytes_of(path)
         (one,) = ids_from(now(), 1)
         await append(store, fresh_log(), 0, [message(one, bytes(1 << 20))])
         until_s = time.monotonic() + 30
-        while path.stat().st_size < before + (1 << 20):
+        while bytes_of(path) < before + (1 << 20):
             assert time.monotonic() < until_s, "nothing was moved"
             await asyncio.sleep(0.05)
 
