@@ -178,9 +178,11 @@ STREAM_WAIT_MS: Final = 5_000
 """Milliseconds that one read of an event stream waits: so long a stream may go on when its process is to end."""
 STREAM_S_MAX: Final = 3_600
 """Seconds after which an event stream ends; the client resumes with its last event id."""
+STREAM_PAGES_KEPT_MAX: Final = 8
+"""Pages that a read shared by several streams keeps for those that are slower than others."""
 STREAM_PAGES_QUEUED_MAX: Final = 4
 """Pages that wait to be sent in one stream of several queues."""
-STREAMS_PER_PROCESS_MAX: Final = 1_000
+STREAMS_PER_PROCESS_MAX: Final = 6_000
 """Event streams that one front-end process serves at a time."""
 QUEUES_REMEMBERED_MAX: Final = 4_000
 """Queues whose number of partitions one front-end process remembers, about 250 bytes each."""

@@ -4,6 +4,7 @@ No socket of ZeroMQ and no hub of gevent is made here: this file is read in the 
 """
 
 import os
+import resource
 import shutil
 import sys
 
@@ -11,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from api.worker import watch_master
-from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS
+from common.limits import ATTRIBUTES_MAX, AUTHORIZATION_CHARS_MAX, REQUEST_DEADLINE_MS, STREAMS_PER_PROCESS_MAX
 from common.settings import BadSettingsError, config_file, load_settings, metrics_dir, run_dir
 
 try:
@@ -21,6 +22,11 @@ except BadSettingsError as error:
 
 _run_dir = run_dir(config_file())
 
+# Each connection is a file descriptor, and many systems begin with 1,024: take what may be taken.
+_files_soft, _files_hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = max(_files_soft, min(_files_hard, 65_536) if _files_hard != resource.RLIM_INFINITY else 65_536)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _files_hard))
+
 bind = [_settings.api.bind]
 if _settings.api.metrics_bind:
     # The workers keep what they measured in files, and any of them shows the sum on this second address.
@@ -28,7 +34,8 @@ if _settings.api.metrics_bind:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir(config_file()))
 workers = _settings.api.workers
 worker_class = "api.worker.DrainingWorker"
-worker_connections = 4000
+# All event streams that a process may serve, and two thousand others.
+worker_connections = STREAMS_PER_PROCESS_MAX + 2000
 backlog = 2048
 preload_app = False
 

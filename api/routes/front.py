@@ -13,6 +13,7 @@ from flask import request
 from api.auth.authenticate import Authenticator
 from api.rates import Rates
 from api.routes.known_queues import KnownQueues
+from api.routes.streams_shared import SharedReads
 from api.serial_ids import SerialIds
 from api.validation.values import is_name
 from common.clock import Clock, ticks_to_unix_ms
@@ -88,6 +89,7 @@ class FrontEnd:
         self.streams = threading.BoundedSemaphore(STREAMS_PER_PROCESS_MAX)
         self.is_serving: Callable[[], bool] = _always
         """Whether this process goes on serving; streams end when it does not."""
+        self.shared_reads = SharedReads(is_serving=lambda: self.is_serving())  # noqa: PLW0108 -- it is set anew in each worker
         self.node_client = node_client
         self.ids = SerialIds()
         self._authenticator = authenticator

@@ -11,15 +11,16 @@
 
     : idle                  every STREAM_HEARTBEAT_MS without a message, so that a client that left is noticed
 
-The loop reads on from the cursor of the page before and drops what it has sent already: a page may begin before its
-end, where an acknowledged message can still appear (``complete_until``).
+A stream reads on from where the page before led (``streams_place``), together with all others that wait there
+(``streams_shared``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue as queues
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,9 +28,9 @@ from flask import Response, request
 
 from api.responses.answers import ENCODER, error_of, stream_answer
 from api.responses.showing import message_shown
-from api.routes.front import FrontEnd, note
+from api.routes.front import FrontEnd
 from api.routes.incoming import header, query
-from api.routes.reading import read_operation
+from api.routes.streams_follower import Follower, Page
 from api.validation.problems import Problems
 from api.validation.reads import (
     Reading,
@@ -48,7 +49,7 @@ from common.limits import (
     STREAM_WAIT_MS,
 )
 from common.protocol.failures import Code, FailureError, refuse
-from common.protocol.operations import Caller, Message, MessagesRead
+from common.protocol.operations import Caller
 
 EVENT_STREAM: Final = "text/event-stream"
 _BEGIN: Final = b"retry: 2000\n\n"
@@ -66,10 +67,10 @@ def stream_of_queue(front: FrontEnd, application: str, queue: str, caller: Calle
     last_event_id = header("LAST_EVENT_ID")
     if last_event_id:
         fields["cursor"] = last_event_id
-    reading = _live(parse_reading(fields))
-    follower = Follower(front, application, queue, caller, reading)
-    first = follower.read(wait_ms=0)
-    return _answer(front, _one_queue(front, follower, first))
+    follower = Follower(front, application, queue, caller, _live(parse_reading(fields)))
+    with _admitted(front, [follower]) as ending:
+        first = follower.read(wait_ms=0)
+        return _answer(_one_queue(front, follower, first), ending)
 
 
 def stream_of_queues(front: FrontEnd, application: str, caller: Caller) -> Response:
@@ -86,61 +87,10 @@ def stream_of_queues(front: FrontEnd, application: str, caller: Caller) -> Respo
     followers = [
         Follower(front, application, name, caller, reading._replace(cursor=cursors.get(name))) for name in names or ()
     ]
-    firsts = [follower.read(wait_ms=0) for follower in followers]
-    stream_cursors_text({follower.queue: follower.cursor for follower in followers})
-    return _answer(front, _many_queues(front, followers, firsts))
-
-
-class Page(NamedTuple):
-    """Messages of a queue that were not sent before, and where to go on after them."""
-
-    queue: str
-    messages: list[Message]
-    cursor: bytes
-    complete_until: dict[int, bytes]
-    """Only of partitions of which something sent can be forgotten now."""
-
-
-class Follower:
-    """Reads one queue on and on."""
-
-    def __init__(self, front: FrontEnd, application: str, queue: str, caller: Caller, reading: Reading) -> None:
-        self.queue = queue
-        self.cursor = reading.cursor or b""
-        self._front = front
-        self._operation = read_operation(application, queue, caller, reading)
-        self._sent: dict[int, set[bytes]] = {}
-        self._request_id = note().request_id
-
-    def read(self, *, wait_ms: int) -> Page:
-        """Return what is new, possibly nothing.
-
-        Raises:
-            FailureError: as any read.
-        """
-        operation = msgspec.structs.replace(self._operation, wait_ms=wait_ms)
-        if self.cursor:
-            operation = msgspec.structs.replace(operation, cursor=self.cursor, since=None, after=None)
-        found = self._front.ask_as(self._request_id, operation, MessagesRead, wait_ms=wait_ms)
-        fresh = [message for message in found.messages if not self._was_sent(message)]
-        complete = self._remember(found)
-        self.cursor = found.next
-        return Page(self.queue, fresh, found.next, complete)
-
-    def _was_sent(self, message: Message) -> bool:
-        return message.message_id in self._sent.get(message.partition, ())
-
-    def _remember(self, found: MessagesRead) -> dict[int, bytes]:
-        """Keep the ids that a later page may repeat; return where that lets some go."""
-        for message in found.messages:
-            self._sent.setdefault(message.partition, set()).add(message.message_id)
-        complete = {}
-        for partition, until in found.complete_until.items():
-            sent = self._sent.get(partition, set())
-            kept = {message_id for message_id in sent if message_id > until}
-            if len(kept) < len(sent):
-                self._sent[partition], complete[partition] = kept, until
-        return complete
+    with _admitted(front, followers) as ending:
+        firsts = [follower.read(wait_ms=0) for follower in followers]
+        stream_cursors_text({page.queue: page.cursor for page in firsts})
+        return _answer(_many_queues(front, followers, firsts), ending)
 
 
 class _Beat:
@@ -168,13 +118,23 @@ class Ended(NamedTuple):
 def _one_queue(front: FrontEnd, follower: Follower, first: Page) -> Iterator[bytes]:
     deadline_s = front.clock.monotonic_s() + STREAM_S_MAX
     beat = _Beat(front.clock)
-    yield _BEGIN + _events(first, cursor_text(first.cursor))
+    yield _BEGIN + _shown(first)
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
-            page = follower.read(wait_ms=STREAM_WAIT_MS)
-            yield beat.after(_events(page, cursor_text(page.cursor)))
+            yield beat.after(_shown(follower.read(wait_ms=STREAM_WAIT_MS)))
     except FailureError as error:
         yield _failure(error)
+
+
+def _shown(page: Page) -> bytes:
+    """Return the events of a stream of one queue; those that many streams get are made once."""
+    if not page.messages and not page.complete_until:
+        return b""
+    kept = {} if page.shared is None else page.shared.shown
+    shown = kept.get(page.before)
+    if shown is None:
+        shown = kept[page.before] = _events(page, cursor_text(page.cursor))
+    return shown
 
 
 def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page]) -> Iterator[bytes]:
@@ -217,7 +177,8 @@ def _follow(follower: Follower, pages: queues.Queue[Page | Ended], stop: threadi
         if isinstance(page, Page) and not page.messages and not page.complete_until:
             continue
         if not _hand_over(page, pages, stop) or isinstance(page, Ended):
-            return
+            break
+    follower.leave()
 
 
 def _hand_over(page: Page | Ended, pages: queues.Queue[Page | Ended], stop: threading.Event) -> bool:
@@ -263,10 +224,21 @@ def _live(reading: Reading) -> Reading:
     return reading
 
 
-def _answer(front: FrontEnd, events: Iterator[bytes]) -> Response:
+@contextlib.contextmanager
+def _admitted(front: FrontEnd, followers: Sequence[Follower]) -> Iterator[contextlib.ExitStack]:
+    """Take a stream's place and give it back, once what is to end with the stream has not been taken over."""
     if not front.streams.acquire(blocking=False):
         raise refuse(Code.OVERLOADED, "streams", "too many event streams", 5_000)
+    with contextlib.ExitStack() as ending:
+        ending.callback(front.streams.release)
+        for follower in followers:
+            ending.callback(follower.leave)
+        yield ending
+
+
+def _answer(events: Iterator[bytes], ending: contextlib.ExitStack) -> Response:
+    """Return the answer, which takes over what is to end with it."""
     response = stream_answer(events, EVENT_STREAM)
     response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(front.streams.release)
+    response.call_on_close(ending.pop_all().close)
     return response
