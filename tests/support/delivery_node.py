@@ -105,8 +105,11 @@ class CountingStore:
         self.calls: Counter[str] = Counter()
         self.capabilities = store.capabilities
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
-        call = cast("Callable[..., Awaitable[object]]", getattr(self._store, name))
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+        call = cast("Callable[..., Awaitable[object]]", found)
 
         async def counted(*args: object, **kwargs: object) -> object:
             self.calls[name] += 1
