@@ -93,7 +93,7 @@ class BoundsTaker:
         warm = tools.warm.of(live)
         began_s = tools.clock.monotonic_s()
         if began_s - warm.fence_read_s >= FENCE_AGE_S_MAX:
-            warm.last = max(warm.last, await read_last(tools, live))
+            warm.last = max(warm.last, await read_last(tools, live, exact=False))
             warm.fence_read_s = began_s
         return warm.last
 
@@ -137,10 +137,11 @@ class BoundsTaker:
         return warm.last
 
 
-async def read_last(tools: Tools, live: LogAddress) -> MessageId:
+async def read_last(tools: Tools, live: LogAddress, *, exact: bool = True) -> MessageId:
     """Read ``last`` of a fenced live lane from the store, wherever it is written now.
 
-    Any index that is not empty leads there: a closed bucket names its successor.
+    Any index that is not empty leads there: a closed bucket names its successor.  Not ``exact``: the end of the
+    last bucket in an index of the last D/2 will do.
     """
     if not tools.buckets.cut:
         fence = await tools.store.read_fence(live, 0)
@@ -148,7 +149,7 @@ async def read_last(tools: Tools, live: LogAddress) -> MessageId:
     for bucket in reversed(await tools.buckets.index(live) or await tools.buckets.fresh_index(live)):
         fence = await tools.store.read_fence(live, bucket)
         if fence is not None:
-            return await _follow(tools, live, fence)
+            return await _follow(tools, live, fence) if exact else fence.last
     return LOWEST
 
 

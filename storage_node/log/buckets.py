@@ -57,6 +57,7 @@ class Buckets:
         index = tuple([row.bucket for row in rows])
         if began_s >= warm.index_read_s:
             warm.index, warm.index_read_s = index, began_s
+            warm.announced = rows[-1].announced_ticks if rows else 0
         return index
 
     async def fresh_index(self, log: LogAddress) -> tuple[int, ...]:
@@ -94,8 +95,11 @@ class Buckets:
 
     async def open(self, log: LogAddress, bucket: int, *, last: MessageId | None) -> None:
         """Put a bucket into the index, before its first append; a plain log's needs no fence."""
-        await self._store.open_bucket(log, bucket, last=last, now_ticks=self._clock.now_ticks())
+        now = self._clock.now_ticks()
+        await self._store.open_bucket(log, bucket, last=last, now_ticks=now)
         warm = self._warm.of(log)
+        if not warm.index:
+            warm.announced = now
         if bucket not in warm.index:
             warm.index = tuple(sorted({*warm.index, bucket}))
 
@@ -147,7 +151,8 @@ class Buckets:
         """Count what went into a bucket; close it when it is full or old."""
         if not self.cut:
             return
-        old = bool(bucket) and ticks_of(last) - bucket >= SPAN_TICKS
+        begin = bucket or self._warm.of(log).announced
+        old = bool(begin) and ticks_of(last) - begin >= SPAN_TICKS
         if self._is_full(log, bucket, messages, size_bytes) or old:
             fence = await self._store.close_bucket(log, bucket, last=last, next_bucket=ticks_of(last) + 1)
             self._follow_fence(log, fence)

@@ -51,7 +51,18 @@ class Recent(Generic[K, V]):
 class WarmLog:
     """One log (a partition in one lane) of a store with buckets."""
 
-    __slots__ = ("bucket", "bytes", "fence_read_s", "index", "index_read_s", "last", "led_s", "messages", "opened")
+    __slots__ = (
+        "announced",
+        "bucket",
+        "bytes",
+        "fence_read_s",
+        "index",
+        "index_read_s",
+        "last",
+        "led_s",
+        "messages",
+        "opened",
+    )
 
     def __init__(self) -> None:
         self.bucket: int | None = None
@@ -67,6 +78,8 @@ class WarmLog:
         self.index: tuple[int, ...] = ()
         """Beginnings of its buckets, ascending, as read at ``index_read_s`` (monotonic seconds)."""
         self.index_read_s = float("-inf")
+        self.announced = 0
+        """When the last of them was put into the index: bucket 0 has no other beginning."""
         self.opened: set[int] = set()
         """Buckets that are surely in the index."""
 

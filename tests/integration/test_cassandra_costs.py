@@ -1,0 +1,221 @@
+"""What publishing and reading cost in operations of a real Cassandra, as its driver counts them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from common.clock import SYSTEM_CLOCK, Clock
+from common.identifiers import TICKS_PER_SECOND, MessageId, make_id, ticks_of
+from common.protocol.operations import NewMessage, QueueSettings
+from storage_node.log.buckets import grid_bucket
+from storage_node.store.cql import CassandraStore, open_cassandra_store
+from storage_node.store.interface import Lane, LogAddress, QueueRow
+from tests.support.cassandra_operations import counted
+from tests.support.cassandra_store import settings_for
+from tests.support.clock import ManualClock
+from tests.support.delivery_node import DeliveryNode
+from tests.support.log_node import LogNode, bodies
+from tests.support.store_calls import LOW, STRONG, fresh_name, message, now
+
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
+
+PUBLISHERS = 64
+MESSAGES_EACH = 60
+DAY_TICKS = 86_400 * TICKS_PER_SECOND
+DELETED = 100_000
+PAGE = 100
+KINDS = pytest.mark.parametrize("application", ["notes", "once"], ids=["plain", "fenced"])
+
+
+@asynccontextmanager
+async def a_node(clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[tuple[DeliveryNode, CassandraStore]]:
+    """A storage node without a socket, on the session's Cassandra."""
+    store = await open_cassandra_store(settings_for(1), clock=clock)
+    node = DeliveryNode(store, clock=clock, seed=random.getrandbits(60))
+    try:
+        yield node, store
+    finally:
+        await node.close()
+        await store.close()
+
+
+async def a_queue(node: LogNode, application: str, *, ttl_s: int | None = None) -> QueueRow:
+    return await node.queue(fresh_name("cost")[:40], application=application, settings=QueueSettings(ttl_s=ttl_s))
+
+
+@KINDS
+def test_sixty_four_publishers_cost_less_than_a_tenth_of_an_operation_a_message(application: str) -> None:
+    """Everything counts that the node does meanwhile: appends, clock measurements, erasing, reads of metadata."""
+
+    async def publish_all(node: DeliveryNode, queue: QueueRow, publisher: int) -> int:
+        done = 0
+        for number in range(MESSAGES_EACH):
+            name = f"{publisher}/{number}"
+            answer = await node.publish(queue, name.encode(), partition=1, attempt=name)
+            done += answer.results[0].failure is None
+        return done
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            node.logs.start()
+            queue = await a_queue(node, application)
+            with counted(store) as operations:
+                done = await asyncio.gather(*[publish_all(node, queue, each) for each in range(PUBLISHERS)])
+            assert sum(done) == PUBLISHERS * MESSAGES_EACH
+            per_message = operations.total / sum(done)
+            print(f"{application}: {per_message:.4f} operations a message: {dict(operations.by_statement)}")
+            assert per_message < 0.1
+
+    asyncio.run(scenario())
+
+
+@KINDS
+def test_an_append_is_one_write_round_trip(application: str) -> None:
+    """A partition in use: one request for one message, or for a hundred, and no read."""
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            queue = await a_queue(node, application)
+            await node.publish(queue, b"first", partition=1, attempt="first")
+            for count in (1, 100):
+                batch = [b"%d" % number for number in range(count)]
+                with counted(store) as operations:
+                    await node.publish(queue, *batch, partition=1, attempt=f"{count}")
+                assert operations.total == operations.writes == 1, operations.by_statement
+
+    asyncio.run(scenario())
+
+
+def test_a_client_s_key_costs_one_more_write() -> None:
+    """A fenced log: the key's own row, then the append that holds the key in its condition."""
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            queue = await a_queue(node, "once")
+            await node.publish(queue, b"first", partition=1, attempt="first")
+            with counted(store) as operations:
+                await node.publish(queue, NewMessage(body=b"keyed", idempotency_key="order-1"), partition=1)
+            assert operations.total == operations.writes == 2, operations.by_statement
+
+    asyncio.run(scenario())
+
+
+@KINDS
+def test_a_read_is_one_request_for_each_bucket_that_holds_messages(application: str) -> None:
+    """A sparse queue over three days: a reader that comes new to it asks for the index, then once for each bucket.
+
+    In a fenced log it must know ``last`` before it lists, which is two requests more the first time, none within a
+    second, and later one a second at most.
+    """
+
+    async def scenario() -> None:
+        clock = ManualClock(now() - 3 * DAY_TICKS)
+        async with a_node(clock) as (node, store):
+            queue = await a_queue(node, application, ttl_s=10 * 86_400)
+            for day in (0, 1, 3):
+                clock.advance(ticks=now() - 3 * DAY_TICKS + day * DAY_TICKS - clock.now_ticks())
+                await node.publish(
+                    await node.queues.find(application, queue.name), b"day %d" % day, partition=1, attempt=f"{day}"
+                )
+            buckets = await store.list_buckets(LogAddress(queue.queue_id, 1, Lane.LIVE, queue.lifetime))
+            assert len(buckets) == (3 if application == "notes" else 2)
+            first = 0 if application == "notes" else 2
+            reader = LogNode(store, seed=random.getrandbits(60))
+            await reader.queues.find(application, queue.name)
+            with counted(store) as operations:
+                page = await reader.read(queue)
+                assert operations.total == operations.reads <= len(buckets) + 1 + first, operations.by_statement
+            with counted(store) as again:
+                await reader.read(queue)
+                assert again.total <= len(buckets) + 1, again.by_statement
+            await reader.logs.close()
+            assert bodies(page) == [b"day 0", b"day 1", b"day 3"]
+
+    asyncio.run(scenario())
+
+
+def test_a_hundred_thousand_deletions_cost_a_later_read_nothing() -> None:
+    """Reading on behind them takes as long as in a queue that has nothing in front, in turns."""
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            short, emptied = [await a_queue(node, "notes") for _ in range(2)]
+            begin = now()
+            ids = [make_id(begin - (DELETED - number) * 10, LOW) for number in range(DELETED)]
+            rest = [make_id(begin + number, LOW) for number in range(PAGE)]
+            await fill(store, short, [*ids[-1:], *rest])
+            await fill(store, emptied, [*ids, *rest])
+            await empty(store, emptied, ids)
+            ratio = await slower(node, short, emptied, after=ids[-1])
+            print(f"behind {DELETED} deletions a page takes {ratio:.2f} times as long")
+            assert ratio < 1.5
+
+    asyncio.run(scenario())
+
+
+async def fill(store: CassandraStore, queue: QueueRow, ids: Sequence[MessageId]) -> None:
+    """Write messages of these ids where a plain log has them."""
+    log = live(queue)
+    for bucket, part in in_buckets(ids).items():
+        await store.open_bucket(log, bucket, last=None, now_ticks=now())
+
+        async def append(some: Sequence[MessageId], bucket: int = bucket) -> None:
+            rows = [message(each) for each in some]
+            await store.append_plain(log, bucket, rows, consistency=STRONG)
+
+        await in_turns(part, 1_000, append)
+
+
+async def empty(store: CassandraStore, queue: QueueRow, ids: Sequence[MessageId]) -> None:
+    """Delete messages by id."""
+    for bucket, part in in_buckets(ids).items():
+
+        async def delete(some: Sequence[MessageId], bucket: int = bucket) -> None:
+            await store.delete_messages(live(queue), bucket, some, written_ticks=now(), now_ticks=now())
+
+        await in_turns(part, 1_000, delete)
+
+
+def live(queue: QueueRow) -> LogAddress:
+    return LogAddress(queue.queue_id, 1, Lane.LIVE, queue.lifetime)
+
+
+def in_buckets(ids: Sequence[MessageId]) -> dict[int, list[MessageId]]:
+    parts: dict[int, list[MessageId]] = defaultdict(list)
+    for each in ids:
+        parts[grid_bucket(ticks_of(each))].append(each)
+    return parts
+
+
+async def in_turns(
+    ids: Sequence[MessageId], size: int, call: Callable[[Sequence[MessageId]], Awaitable[None]]
+) -> None:
+    """Call for parts of this size, four at a time."""
+    parts = iter([ids[first : first + size] for first in range(0, len(ids), size)])
+
+    async def caller() -> None:
+        for part in parts:
+            await call(part)
+
+    await asyncio.gather(*[caller() for _ in range(4)])
+
+
+async def slower(node: DeliveryNode, short: QueueRow, emptied: QueueRow, *, after: MessageId) -> float:
+    """Return the ratio of the medians of reads behind an id, in turns."""
+    times: dict[str, list[float]] = {short.name: [], emptied.name: []}
+    for number in range(120):
+        for queue in (short, emptied):
+            begun = time.perf_counter()
+            page = await node.read(queue, after=after, limit=PAGE)
+            if number >= 20:
+                times[queue.name].append(time.perf_counter() - begun)
+            assert len(page.messages) == PAGE
+    return statistics.median(times[emptied.name]) / statistics.median(times[short.name])
