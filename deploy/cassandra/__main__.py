@@ -2,6 +2,7 @@
 
     python3 -m deploy.cassandra start              one node on 127.0.0.1, until Ctrl-C
     python3 -m deploy.cassandra start --nodes 3    three nodes on 127.0.0.1, 127.0.0.2, 127.0.0.3
+    python3 -m deploy.cassandra start --secure     clients must encrypt and log in, at first as cassandra/cassandra
     python3 -m deploy.cassandra stop               ends what a start (also a crashed one) left running
     python3 -m deploy.cassandra status             which nodes run and answer
     python3 -m deploy.cassandra nodetool -- info   the server's administration tool, on node 1
@@ -58,12 +59,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m deploy.cassandra", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("start", "stop", "status", "nodetool"))
-    parser.add_argument("--nodes", type=int, choices=NODE_COUNTS, default=1, help="how many nodes (default: 1)")
+    parser.add_argument("--nodes", type=int, choices=(1, 2, 3), default=1, help="how many nodes (default: 1)")
     parser.add_argument("--prefix", default="127.0.0", help="first three numbers of the addresses (default: 127.0.0)")
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="default: var/cassandra")
     parser.add_argument("--lib-dir", type=Path, default=DEFAULT_LIB_DIR, help="jars (default: var/cassandra/lib)")
     parser.add_argument("--port", type=int, default=9042, help="CQL port (default: 9042)")
     parser.add_argument("--heap-mb", type=int, default=640, help="memory of a node's Java heap (default: 640)")
+    parser.add_argument(
+        "--secure",
+        action="store_true",
+        help="clients must encrypt (the authority is tls/authority.pem in the data folder) and log in",
+    )
+    parser.add_argument("--data-centres", type=int, choices=(1, 2), default=1, help="2 needs 2 nodes (default: 1)")
     parser.add_argument(
         "--fast-start", action="store_true", help="for tests on new, empty clusters: skip the waits of a real ring"
     )
@@ -79,6 +86,8 @@ def _layout(arguments: argparse.Namespace) -> Layout:
         heap_mb=arguments.heap_mb,
         cql_port=arguments.port,
         fast_start=arguments.fast_start,
+        secure=arguments.secure,
+        data_centres=arguments.data_centres,
     )
 
 
@@ -132,7 +141,7 @@ def _status(_: argparse.Namespace, layout: Layout) -> int:
     """0 if every node runs and answers CQL."""
     healthy = True
     for node in Cluster(layout, progress=_say).nodes:
-        pid, serves = node.pid(), probe.answers(node.address, layout.cql_port)
+        pid, serves = node.pid(), probe.answers(node.address, layout.cql_port, authority=layout.authority_file)
         healthy = healthy and pid is not None and serves
         _say(f"node {node.number} on {node.address}: " + _describe(pid, serves=serves))
     return 0 if healthy else 1

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.cassandra import jars
+from deploy.cassandra.certificates import ensure_certificate
 from deploy.cassandra.layout import Layout
 from deploy.cassandra.node import Node
 
@@ -32,6 +33,7 @@ class Cluster:
             self.layout.check_addresses()
         new_cluster = self.layout.is_new()
         self.layout.write_identity()
+        ensure_certificate(self.layout, java=java)
         try:
             for group in self._starting_order():
                 self._start_nodes(group, java=java, new_cluster=new_cluster)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from deploy.cassandra.layout import Layout
 
-LOCAL_DC = "dc1"
+KEY_STORE_PASSWORD = "development"
+"""Guards nothing: the file itself is as readable as this line."""
 
 _LOGBACK = """\
 <configuration>
@@ -57,7 +58,7 @@ def write_configuration(layout: Layout, *, number: int, new_cluster: bool) -> Pa
     settings = _settings(layout, number=number, new_cluster=new_cluster)
     lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
     (conf_dir / "cassandra.yaml").write_text("\n".join(lines) + "\n")
-    (conf_dir / "cassandra-rackdc.properties").write_text(f"dc={LOCAL_DC}\nrack=rack1\n")
+    (conf_dir / "cassandra-rackdc.properties").write_text(f"dc={layout.data_centre(number)}\nrack=rack1\n")
     (conf_dir / "logback.xml").write_text(_LOGBACK.format(log_file=layout.node_dir(number) / "system.log"))
     (conf_dir / "logback-tools.xml").write_text(_LOGBACK_TOOLS)
     return conf_dir
@@ -69,6 +70,7 @@ def _settings(layout: Layout, *, number: int, new_cluster: bool) -> dict[str, ob
         **_folders(layout.node_dir(number)),
         **_behaviour(),
         **_small_machine(),
+        **(_security(layout) if layout.secure else {}),
         "auto_bootstrap": not new_cluster,
     }
 
@@ -119,6 +121,22 @@ def _behaviour() -> dict[str, object]:
         "cas_contention_timeout": "1800ms",
         "auto_snapshot": False,
         "cdc_enabled": False,
+    }
+
+
+def _security(layout: Layout) -> dict[str, object]:
+    """Clients log in and encrypt, or get nowhere."""
+    return {
+        "authenticator": {"class_name": "org.apache.cassandra.auth.PasswordAuthenticator"},
+        "authorizer": {"class_name": "org.apache.cassandra.auth.CassandraAuthorizer"},
+        "client_encryption_options": {
+            "enabled": True,
+            "optional": False,
+            "keystore": str(layout.key_store),
+            "keystore_password": KEY_STORE_PASSWORD,
+            "store_type": "PKCS12",
+            "require_client_auth": "false",
+        },
     }
 
 

@@ -22,7 +22,8 @@ class Layout:
 
     `fast_start` leaves out waits that guard a real ring against half-known peers; it is for tests, whose
     clusters are new, empty and started node by node.  `clients_from`, unless 0, makes node 1 send its clients to
-    `<prefix>.<clients_from + 1>`, and so on: something that forwards has to listen there.
+    `<prefix>.<clients_from + 1>`, and so on: something that forwards has to listen there.  `secure` makes it take
+    only clients that encrypt and log in.  Nodes go to the data centres dc1, dc2 ... in turn.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -34,11 +35,14 @@ class Layout:
     storage_port: int = 7000
     fast_start: bool = False
     clients_from: int = 0
+    secure: bool = False
+    data_centres: int = 1
 
     def __post_init__(self) -> None:
-        if self.nodes not in NODE_COUNTS:
+        if self.nodes not in NODE_COUNTS and not self.nodes == self.data_centres == 2:
             raise ClusterError(
                 f"a development cluster has {NODE_COUNTS[0]} or {NODE_COUNTS[1]} nodes, not {self.nodes}"
+                " (2 in two data centres)"
             )
         if not _is_loopback_prefix(self.prefix):
             raise ClusterError(f"the address prefix must be three numbers beginning with 127, not {self.prefix!r}")
@@ -52,6 +56,20 @@ class Layout:
     def client_addresses(self) -> tuple[str, ...]:
         """Where clients are told to reach the nodes."""
         return tuple(f"{self.prefix}.{self.clients_from + number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def authority_file(self) -> Path | None:
+        """The certificate that clients of a secure cluster trust; None for one that is not."""
+        return self.data_dir / "tls" / "authority.pem" if self.secure else None
+
+    @property
+    def key_store(self) -> Path:
+        """The key and certificate that all nodes of a secure cluster show."""
+        return self.data_dir / "tls" / "nodes.p12"
+
+    def data_centre(self, number: int) -> str:
+        """The data centre of node `number`."""
+        return f"dc{(number - 1) % self.data_centres + 1}"
 
     @property
     def lock_file(self) -> Path:

@@ -71,12 +71,16 @@ class Node:
 
     def wait_until_answering(self, *, patience_seconds: float) -> None:
         """Return once CQL answers; raise with the process's last words if it ends or takes longer."""
-        self._wait(lambda: probe.answers(self.address, self._layout.cql_port), patience_seconds)
+        authority = self._layout.authority_file
+        self._wait(lambda: probe.answers(self.address, self._layout.cql_port, authority=authority), patience_seconds)
 
     def wait_until_ready(self, *, patience_seconds: float) -> None:
         """Return once the node also reaches all others of its cluster; raise as `wait_until_answering` does."""
-        nodes = self._layout.nodes
-        self._wait(lambda: probe.sees_all(self.address, self._layout.cql_port, nodes=nodes), patience_seconds)
+        nodes, authority = self._layout.nodes, self._layout.authority_file
+        self._wait(
+            lambda: probe.sees_all(self.address, self._layout.cql_port, nodes=nodes, authority=authority),
+            patience_seconds,
+        )
 
     def _wait(self, condition: Callable[[], bool], patience_seconds: float) -> None:
         deadline = time.monotonic() + patience_seconds

@@ -1,4 +1,4 @@
-"""Asks a node over its own protocol whether it is ready, with nothing but a socket.
+"""Asks a node over its own protocol whether it is ready, with nothing but a socket, encrypted if need be.
 
 A frame of protocol version 4, as far as it is needed here:
 
@@ -8,13 +8,18 @@ A frame of protocol version 4, as far as it is needed here:
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _REQUEST_VERSION = 0x04
 _HEADER = struct.Struct(">BBhBi")
 _ERROR, _STARTUP, _READY, _QUERY, _RESULT = 0x00, 0x01, 0x02, 0x07, 0x08
+_AUTHENTICATE, _AUTH_RESPONSE, _AUTH_SUCCESS = 0x03, 0x0F, 0x10
+_FIRST_CREDENTIALS = b"\0cassandra\0cassandra"
+"""What a new server takes."""
 _ROWS = 2
 _CONSISTENCY_ONE, _CONSISTENCY_ALL = 0x0001, 0x0005
 _PATIENCE_SECONDS = 3.0
@@ -24,25 +29,25 @@ class NotReadyError(Exception):
     """The node doesn't answer, or answers that it can't serve yet."""
 
 
-def answers(address: str, port: int) -> bool:
+def answers(address: str, port: int, *, authority: Path | None = None) -> bool:
     """The node takes CQL connections and answers a query from its own tables."""
     try:
-        with _connection(address, port) as link:
+        with _connection(address, port, authority) as link:
             _query(link, "SELECT key FROM system.local", consistency=_CONSISTENCY_ONE)
     except NotReadyError:
         return False
     return True
 
 
-def sees_all(address: str, port: int, *, nodes: int) -> bool:
+def sees_all(address: str, port: int, *, nodes: int, authority: Path | None = None) -> bool:
     """The node knows all others, shares their schema version, and reaches every one of them now."""
     try:
-        with _connection(address, port) as link:
+        with _connection(address, port, authority) as link:
             peers = _query(link, "SELECT schema_version FROM system.peers", consistency=_CONSISTENCY_ONE)
             own = _query(link, "SELECT schema_version FROM system.local", consistency=_CONSISTENCY_ONE)
             if len(peers) != nodes - 1 or set(peers) - set(own):
                 return False
-            if nodes > 1:  # this table of the server's own lives on three nodes: ALL reaches every node
+            if nodes > 2:  # this table of the server's own lives on three nodes: ALL reaches every node
                 everywhere = "SELECT keyspace_name FROM system_distributed.view_build_status"
                 _query(link, everywhere, consistency=_CONSISTENCY_ALL)
     except NotReadyError:
@@ -51,16 +56,31 @@ def sees_all(address: str, port: int, *, nodes: int) -> bool:
 
 
 @contextmanager
-def _connection(address: str, port: int) -> Iterator[socket.socket]:
+def _connection(address: str, port: int, authority: Path | None) -> Iterator[socket.socket]:
     try:
-        with socket.create_connection((address, port), timeout=_PATIENCE_SECONDS) as link:
+        with _link(address, port, authority) as link:
             options = b"\x00\x01" + _text("CQL_VERSION") + _text("3.0.0")
             opcode, _ = _exchange(link, _STARTUP, options)
-            if opcode != _READY:
+            if opcode == _AUTHENTICATE and authority is not None:
+                answer = struct.pack(">i", len(_FIRST_CREDENTIALS)) + _FIRST_CREDENTIALS
+                opcode, _ = _exchange(link, _AUTH_RESPONSE, answer)
+            if opcode not in (_READY, _AUTH_SUCCESS):
                 raise NotReadyError("the node asks for credentials or refuses the connection")
             yield link
     except OSError as error:
         raise NotReadyError(str(error)) from error
+
+
+def _link(address: str, port: int, authority: Path | None) -> socket.socket:
+    plain = socket.create_connection((address, port), timeout=_PATIENCE_SECONDS)
+    if authority is None:
+        return plain
+    try:
+        context = ssl.create_default_context(cafile=str(authority))
+        return context.wrap_socket(plain, server_hostname=address)
+    except OSError:
+        plain.close()
+        raise
 
 
 def _query(link: socket.socket, statement: str, *, consistency: int) -> list[bytes]:

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from deploy.cassandra.cluster import Cluster
-from deploy.cassandra.layout import DEFAULT_LIB_DIR, PROJECT_DIR, Layout, reason_not_bindable
+from deploy.cassandra.layout import DEFAULT_LIB_DIR, NODE_COUNTS, PROJECT_DIR, Layout, reason_not_bindable
 from deploy.cassandra.problems import ClusterError
 
 TEST_DIR = PROJECT_DIR / "var" / "cassandra-tests"
@@ -31,17 +31,19 @@ def shared_cluster(nodes: int) -> Cluster:
     return _clusters[nodes]
 
 
-def make_cluster(nodes: int, *, clients_from: int = 0) -> Cluster:
+def make_cluster(nodes: int, *, clients_from: int = 0, secure: bool = False, data_centres: int = 1) -> Cluster:
     """A cluster of its own, not started yet; whoever makes it calls `dispose`."""
     name = f"{os.getpid()}-{random.randrange(16**6):06x}"
     layout = Layout(
         data_dir=TEST_DIR / name,
         lib_dir=DEFAULT_LIB_DIR,
-        prefix=free_prefix(nodes),
+        prefix=free_prefix(NODE_COUNTS[-1]),
         nodes=nodes,
         heap_mb=512,
         fast_start=True,
         clients_from=clients_from,
+        secure=secure,
+        data_centres=data_centres,
     )
     return Cluster(layout, progress=_be_silent)
 

@@ -29,6 +29,7 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, BatchType, dict_factory, tuple_factory
 
 from common.clock import SYSTEM_CLOCK
+from storage_node.store.cql.faults import reason_of
 from storage_node.store.cql.retries import RetryOnOtherHost, SendOnce
 from storage_node.store.cql.statements import Kind, Level, Statement, qualify
 from storage_node.store.errors import StoreFailedError
@@ -171,7 +172,7 @@ def _failing_plainly(cluster: Cluster | None = None) -> Iterator[None]:
     except Exception as error:
         if cluster is not None:
             cluster.shutdown()
-        raise StoreFailedError(f"{type(error).__name__}: {error}") from error
+        raise StoreFailedError(reason_of(error)) from error
 
 
 def _until_known(run: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cassandra import (
+    AuthenticationFailed,
     RequestValidationException,
     Unavailable,
 )
@@ -38,6 +39,16 @@ def translate(error: BaseException, kind: Kind) -> StoreError:
     if not kind.changes or _all_are(error, _REFUSED) or _was_never_sent(error):
         return StoreFailedError(text)
     return StoreUnknownError(text)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why there is no session, for a log: never with a password in it, which the driver does not repeat."""
+    text = f"{type(error).__name__}: {error}"
+    if _all_are(error, (AuthenticationFailed,)):
+        return f"the hosts refuse the username and password: {text}"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"the hosts' certificate is not signed by the configured authority, or names another host: {text}"
+    return text
 
 
 def _all_are(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
