@@ -49,7 +49,7 @@ class Proxies:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
         self._links: defaultdict[Pair, Link] = defaultdict(_open_link)
-        self._sessions: dict[int, str] = {}
+        self._callers: dict[int, str] = {}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -64,9 +64,9 @@ class Proxies:
         self._thread.join()
         self._loop.close()
 
-    def name_caller(self, session: int, name: str) -> None:
-        """Say which caller the processes of a session are."""
-        self._sessions[session] = name
+    def name_caller(self, pid: int, name: str) -> None:
+        """Say which caller a process and its children are."""
+        self._callers = {known: other for known, other in self._callers.items() if other != name} | {pid: name}
 
     def listen(self, address: tuple[str, int], target: str, behind: tuple[str, int]) -> None:
         """Forward what comes to ``address`` to the real place ``behind``."""
@@ -145,35 +145,35 @@ class Proxies:
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
-        session = owner_of(writer.get_extra_info("peername"), self._sessions)
-        link = self._links[Pair(self._sessions.get(session or 0, ""), target)]
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*behind)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = await self._link_of(writer.get_extra_info("peername"), target)
         link.connections.add(task)
         try:
-            await self._connect(link, reader, writer, behind)
-        except (OSError, asyncio.CancelledError):
-            pass
+            if not link.is_cut:
+                await self._join(_forward(link, reader, far_writer), _forward(link, far_reader, writer))
+        except asyncio.CancelledError:
+            pass  # cut
         finally:
             link.connections.discard(task)
             writer.transport.abort()
-
-    async def _connect(
-        self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: tuple[str, int]
-    ) -> None:
-        if link.is_cut:
-            return
-        await link.flowing.wait()
-        far_reader, far_writer = await asyncio.open_connection(*behind)
-        try:
-            ways = [_forward(link, reader, far_writer), _forward(link, far_reader, writer)]
-            tasks = [self._loop.create_task(way) for way in ways]
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
             far_writer.transport.abort()
+
+    async def _link_of(self, peer: tuple[str, int], target: str) -> Link:
+        caller = await asyncio.to_thread(owner_of, peer, list(self._callers))
+        return self._links[Pair(self._callers.get(caller or 0, ""), target)]
+
+    async def _join(self, *ways: Coroutine[Any, Any, None]) -> None:
+        tasks = [self._loop.create_task(way) for way in ways]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _open_link() -> Link:

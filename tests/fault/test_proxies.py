@@ -40,7 +40,7 @@ def _answer(connection: socket.socket) -> None:
 def proxies() -> Iterator[Proxies]:
     made = Proxies()
     made.start()
-    made.name_caller(os.getsid(0), PAIR.caller)
+    made.name_caller(os.getpid(), PAIR.caller)
     yield made
     made.stop()
 
@@ -64,7 +64,7 @@ def ask(connection: socket.socket, text: bytes) -> bytes:
 
 
 def test_bytes_go_both_ways_and_the_caller_is_known(proxies: Proxies, address: tuple[str, int]) -> None:
-    """By the session of its process."""
+    """By its process."""
     with socket.create_connection(address, timeout=5) as connection:
         assert ask(connection, b"hello") == b"hello"
     assert proxies.callers_seen() == {PAIR.caller}
@@ -115,7 +115,7 @@ def test_a_delay_is_added_to_each_way_and_does_not_add_up(proxies: Proxies, addr
 
 
 def test_a_fault_of_one_caller_is_not_another_ones(proxies: Proxies, address: tuple[str, int]) -> None:
-    """A process of another session goes through while ours is cut."""
+    """Another process goes through while ours is cut."""
     code = (
         "import socket\n"
         f"connection = socket.create_connection({address!r}, timeout=5)\n"
