@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import signal
 import sys
@@ -129,7 +130,7 @@ class Node:
             meter,
             applications=settings.applications,
             clock=SYSTEM_CLOCK,
-            lines=LineWriter(f"storage_node_{process}", SYSTEM_CLOCK),
+            lines=LineWriter(f"storage_node_{process}", SYSTEM_CLOCK, defer=asyncio.get_running_loop().call_soon),
         )
         self._server = NodeServer(
             link.endpoint(process),
@@ -153,6 +154,7 @@ class Node:
             if self._metrics_address is not None:
                 self._exposition.start(*self._metrics_address)
             await self._register.enter()
+            gc.freeze()  # what is there now stays: the collector need not look at it again and again
             _log.info("node_ready", endpoint=endpoint, member=self._member_id, store=type(self._store).__name__)
             await stop.wait()
             await self._drain()

@@ -19,6 +19,8 @@ from storage_node.store.interface import Lane, LogAddress
 
 RETRY_FIRST_S: Final = 0.05
 RETRY_MAX_S: Final = 1.0
+GATHER_S: Final = 0.001
+"""Seconds that a busy writer waits for others to share its next round: a round costs as much as the answers to it."""
 
 
 Round = Callable[["Writer", list[Entry]], Awaitable[None]]
@@ -57,10 +59,17 @@ class Writer:
                 self.in_round = self._take()
                 await write_round(self, self.in_round)
                 self.undecided = None
+                await self._gather()
         finally:
             self.in_round = []
             self._writers.forget(self)
             self.fail_all(OUTCOME_UNKNOWN)
+
+    async def _gather(self) -> None:
+        """Where several requests shared a round, give those that will share the next a moment to come."""
+        together = len({entry.pending for entry in self.in_round})
+        if together > 1 and len(self._queue) < together:
+            await asyncio.sleep(GATHER_S)
 
     def fail_all(self, failure: Failure) -> None:
         """Settle what nobody will write any more."""

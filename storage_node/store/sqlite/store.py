@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from common import limits
 from common.clock import SYSTEM_CLOCK, Clock
@@ -57,6 +57,10 @@ class Connections(NamedTuple):
     checkpointer: sqlite3.Connection
 
 
+GATHER_S: Final = 0.001
+"""Seconds that a busy writer waits for others to share its next commit."""
+
+
 class SqliteStore:
     """One file, one node.  Made by ``open_sqlite_store`` on the event loop that uses it."""
 
@@ -73,6 +77,7 @@ class SqliteStore:
             waiting_max=limits.STORE_WAITING_MAX,
             waiting_bytes_max=limits.STORE_WAITING_BYTES_MAX,
             batch_max=limits.STORE_GROUP_MAX,
+            gather_s=GATHER_S,
         )
         self._readers: list[Worker[sqlite3.Connection]] = [
             Worker(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -45,12 +46,21 @@ class Worker(Generic[C]):
     """
 
     def __init__(
-        self, name: str, service: Serve[C], *, waiting_max: int, waiting_bytes_max: int, batch_max: int
+        self,
+        name: str,
+        service: Serve[C],
+        *,
+        waiting_max: int,
+        waiting_bytes_max: int,
+        batch_max: int,
+        gather_s: float = 0,
     ) -> None:
+        """``gather_s``: seconds to wait, after a batch of several requests, for others to share the next one."""
         self._service = service
         self._waiting_max: Final = waiting_max
         self._waiting_bytes_max: Final = waiting_bytes_max
         self._batch_max: Final = batch_max
+        self._gather_s: Final = gather_s
         self._loop = asyncio.get_running_loop()
         self._requests: SimpleQueue[Request[C] | None] = SimpleQueue()
         self._waiting = 0
@@ -92,9 +102,12 @@ class Worker(Generic[C]):
         self._thread.join()
 
     def _work(self) -> None:
-        is_open = True
+        is_open, together = True, 0
         while is_open:
+            if together > 1 and self._requests.qsize() < together:
+                time.sleep(self._gather_s)
             batch, is_open = self._next_batch()
+            together = len(batch)
             if batch:
                 self._service.serve(batch)
                 self._bring(self._deliver, batch)
