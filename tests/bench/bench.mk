@@ -20,3 +20,7 @@ bench-link: $(READY) ## Measure the link alone
 bench-store: $(READY) ## Measure the embedded store alone, a million queues included
 	@mkdir -p var
 	$(BIN)/python -m tests.bench.store_sqlite --queues $(or $(SIZE),1000000)
+
+.PHONY: bench-cassandra-pages
+bench-cassandra-pages: $(READY) ## Measure pages of a queue of MESSAGES=10000000 on a real Cassandra
+	$(BIN)/python -m tests.bench.cassandra_pages --messages $(or $(MESSAGES),10000000)
