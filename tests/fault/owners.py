@@ -14,7 +14,7 @@ _TABLE = Path("/proc/net/tcp")
 
 
 def owner_of(address: tuple[str, int], callers: Collection[int]) -> int | None:
-    """Return which of the processes holds the socket that is bound to ``address``, itself or by a child of its own."""
+    """Return which of the processes holds the socket that is bound to ``address``, itself or by a child."""
     inode = _inode_of(address)
     if inode is None:
         return None
