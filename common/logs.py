@@ -56,7 +56,7 @@ class LineWriter:
     """Writes the line of each request: the same form as all others, at a fifth of their cost."""
 
     def __init__(self, process: str, clock: Clock, *, defer: Defer | None = None) -> None:
-        """``defer`` calls a function at the end of a turn of an event loop: the lines of a turn are written together."""
+        """``defer`` calls a function at the end of a turn of an event loop: its lines are written together."""
         self._process = process
         self._clock = clock
         self._defer = defer
