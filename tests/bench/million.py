@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,13 @@ RATIO_TARGET: Final = 0.80
 GROWTH_BYTES_MAX: Final = 5 << 20
 """Resident bytes that a service with the many queues may have more than one with the few."""
 MB: Final = 1e6
+
+
+class Resident(NamedTuple):
+    """Bytes of whole processes, pages of mapped files included."""
+
+    front: int
+    node: int
 
 
 class Service:
@@ -58,9 +65,10 @@ class Service:
         self._following += round(2 * sample.requests_per_s * seconds) + 1_000
         return sample
 
-    def resident_bytes(self) -> int:
+    def resident(self) -> Resident:
         """Return the resident memory of its front ends and its node."""
-        return sum(resident_total_bytes(process.pid) for process in (self.deployment.front, self.deployment.node))
+        both = (self.deployment.front, self.deployment.node)
+        return Resident(*[resident_total_bytes(process.pid) for process in both])
 
     def _run(self, mode: str, path: str, seconds: float, more: dict[str, str]) -> Sample:
         return run(self.deployment, mode, path, seconds=seconds, connections=CONNECTIONS, more=more)
@@ -93,8 +101,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     load_average: float
     loads: dict[str, Pair]
-    few_resident_bytes: int
-    many_resident_bytes: int
+    few_resident: Resident
+    many_resident: Resident
 
 
 def main() -> int:
@@ -116,8 +124,8 @@ def main() -> int:
             seconds=arguments.seconds,
             load_average=load_average,
             loads=loads,
-            few_resident_bytes=few.resident_bytes(),
-            many_resident_bytes=many.resident_bytes(),
+            few_resident=few.resident(),
+            many_resident=many.resident(),
         )
     write(report)
     return 0
@@ -201,11 +209,12 @@ def markdown(report: Report) -> str:
             f" | {one.ratio.median:.2f} ({one.ratio.low:.2f}-{one.ratio.high:.2f})"
             f" | {_met(one.is_met)} |"
         )
-    growth = report.many_resident_bytes - report.few_resident_bytes
+    few, many = report.few_resident, report.many_resident
+    growth = sum(many) - sum(few)
     rows += [
         "",
-        f"Resident memory of all processes: {report.few_resident_bytes / MB:.1f} MB at {FEW:,} queues,"
-        f" {report.many_resident_bytes / MB:.1f} MB at {report.queues:,}: {growth / MB:+.1f} MB"
+        f"Resident memory of the front ends and the node: {few.front / MB:.1f} and {few.node / MB:.1f} MB at {FEW:,}"
+        f" queues, {many.front / MB:.1f} and {many.node / MB:.1f} MB at {report.queues:,}: {growth / MB:+.1f} MB"
         f" (at most {GROWTH_BYTES_MAX / MB:.1f}: {_met(growth <= GROWTH_BYTES_MAX)}).",
     ]
     return "\n".join(rows) + "\n"
