@@ -103,7 +103,8 @@ export interface Settlement {
 
 export interface ClaimAnswer {
   claims: Claimed[];
-  results?: Settlement[];
+  /** What became of the receipts in `ack`. */
+  acked?: Settlement[];
   guarantee: Guarantee;
 }
 

@@ -212,9 +212,13 @@ export class Queue {
     seen.forget(page.complete_until ?? {});
   }
 
-  /** Claim messages: `{limit, lease, wait, group, partitions, claim_id, ack}` -> `{claims, results?, guarantee}`. */
+  /**
+   * Claim messages: `{limit, lease, wait, group, partitions, claim_id, ack}` -> `{claims, acked?, guarantee}`.
+   * Sent again under the same claim_id while the outcome is unknown: it finds what it was given already.
+   */
   claim({ signal, ...options } = {}) {
-    return this.application.call("POST", `${this.path}/claims`, { json: options, signal });
+    const json = { claim_id: crypto.randomUUID(), ...options };
+    return retried(() => this.application.call("POST", `${this.path}/claims`, { json, signal }), TRIES, signal);
   }
 
   /** Settle; resolves to one `{receipt, outcome}` each.  Safe to repeat: it says `acked` again. */
