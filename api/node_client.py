@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import gevent
@@ -41,7 +41,18 @@ from common.link_keys import Seed, parse_seed
 from common.protocol.codec import MalformedFrameError, encode_request, type_answer
 from common.protocol.envelope import NO_REQUEST, Answer, Request
 from common.protocol.failures import Code, Failure, FailureError
-from common.protocol.operations import Cancel, Claim, ListMembers, Member, Members, Operation, Ping, Publish, Read
+from common.protocol.operations import (
+    Cancel,
+    Claim,
+    EndWait,
+    ListMembers,
+    Member,
+    Members,
+    Operation,
+    Ping,
+    Publish,
+    Read,
+)
 
 FIRST_REFRESH_S: Final = 0.05
 """Seconds between questions for the members until the first answer."""
@@ -72,12 +83,21 @@ class NodeClient:
     Belongs to one native thread of the process that made the first call; any number of greenlets may call at once.
     """
 
-    def __init__(self, seeds: Sequence[str], *, clock: Clock = SYSTEM_CLOCK, curve_secret: str = "") -> None:
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        curve_secret: str = "",
+        on_lost: Callable[[str, Lost], None] = lambda _node, _why: None,
+    ) -> None:
         """``seeds`` are nodes to ask for the members, ``endpoint`` or ``endpoint key``; none is connected before the
         first call.  ``curve_secret`` is this front end's own key (Z85), needed where the nodes have keys.
+        ``on_lost`` is told the address of the node for each request that got no answer.
         """
         self._seeds = tuple(_seed_member(parse_seed(seed)) for seed in dict.fromkeys(seeds))
         self._curve_secret = curve_secret
+        self._on_lost = on_lost
         self._clock = clock
         self._pid = 0
 
@@ -123,6 +143,13 @@ class NodeClient:
     def in_flight(self) -> int:
         """How many calls are under way that were not asked to wait."""
         return self._in_flight if self._pid == os.getpid() else 0
+
+    def end_waits(self) -> None:
+        """Let calls that wait for messages come back with what there is, now and from now on."""
+        self._start()
+        self._ending = True
+        for request_id, connection in tuple(self._waiting.items()):
+            self._post(connection, EndWait(request_id=request_id))
 
     def close(self) -> None:
         """Let go of all sockets; calls under way fail.  A later call begins anew."""
@@ -185,22 +212,32 @@ class NodeClient:
             return Failure(Code.BODY_TOO_LARGE, "body", error.reason)
         pending = connection.send(request_id, frame)
         if pending is None:
-            return Lost.NOT_SENT
+            return self._lost(send.member, Lost.NOT_SENT)
         answer: Answer | Lost | None = None
+        if errand.call.wait_s:
+            self._waiting[request_id] = connection
         try:
             answer = pending.wait(max(0.0, send.until_s - self._clock.monotonic_s()))
         finally:
+            if errand.call.wait_s:
+                del self._waiting[request_id]
             if answer is None:
                 connection.forget(request_id)
                 self._cancel(connection, request_id, errand)
-        return _outcome(answer, errand.operation, send.member)
+        if answer is None or isinstance(answer, Lost):
+            return self._lost(send.member, answer or Lost.TIMED_OUT)
+        return _typed(answer, errand.operation, send.member)
+
+    def _lost(self, member: Member, why: Lost) -> Lost:
+        self._on_lost(member.address, why)
+        return why
 
     def _request(self, request_id: int, errand: Errand) -> Request:
         now_s = self._clock.monotonic_s()
         left_ms = int((errand.call.deadline_s - now_s) * 1000)
         operation = errand.operation
         if errand.call.wait_s and isinstance(operation, Read | Claim):
-            wait_ms = min(operation.wait_ms, max(0, left_ms - errand.budget_ms))
+            wait_ms = 0 if self._ending else min(operation.wait_ms, max(0, left_ms - errand.budget_ms))
             operation = msgspec.structs.replace(operation, wait_ms=wait_ms)
         return Request(
             request_id=request_id,
@@ -213,11 +250,14 @@ class NodeClient:
 
     def _cancel(self, connection: Connection, request_id: int, errand: Errand) -> None:
         if errand.call.wait_s:
-            cancel = Cancel(request_id=request_id)
-            now_ms = int(self._clock.monotonic_s() * 1000)
-            own_id = next(self._request_ids)
-            frame = encode_request(Request(request_id=own_id, operation=cancel, sent_ms=now_ms, budget_ms=1_000))
-            connection.post(frame)
+            self._post(connection, Cancel(request_id=request_id))
+
+    def _post(self, connection: Connection, operation: Operation) -> None:
+        now_ms = int(self._clock.monotonic_s() * 1000)
+        own_id = next(self._request_ids)
+        connection.post(
+            encode_request(Request(request_id=own_id, operation=operation, sent_ms=now_ms, budget_ms=1_000))
+        )
 
     # connections and members
 
@@ -230,6 +270,8 @@ class NodeClient:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._request_ids = itertools.count(NO_REQUEST + 1)
         self._connections: dict[str, Connection] = {}
+        self._waiting: dict[int, Connection] = {}
+        self._ending = False
         self._changed = Event()
         self._in_flight = 0
         self._last_up_s = self._clock.monotonic_s()
@@ -305,11 +347,7 @@ class NodeClient:
         self._changed.set()
 
 
-def _outcome(answer: Answer | Lost | None, operation: Operation, member: Member) -> Outcome:
-    if answer is None:
-        return Lost.TIMED_OUT
-    if isinstance(answer, Lost):
-        return answer
+def _typed(answer: Answer, operation: Operation, member: Member) -> Outcome:
     try:
         return type_answer(answer, operation.Reply)
     except MalformedFrameError as error:

@@ -14,8 +14,9 @@ import mmap
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import gevent
 from gevent.pool import Pool
@@ -24,6 +25,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from common.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
 
 NOTICE_S: Final = 1.5
 """Seconds that an ending worker serves on: load balancers see that it is not ready, its successors start.  Longer
@@ -69,14 +74,19 @@ def watch_master(arbiter: Arbiter) -> None:
 class DrainingWorker(GeventWorker):  # type: ignore[misc]
     """Serves until it is told to end; then as the module says."""
 
+    wsgi: WSGIApplication
+
     def run(self) -> None:
         """Serve, and return when everything begun was answered or ``graceful_timeout`` is over."""
         self._served_s = SYSTEM_CLOCK.monotonic_s()
+        end_waits = cast("Flask", self.wsgi).extensions["end_waits"]
+        self.wsgi = partial(self._answer, self.wsgi)
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self._pause()
         end_s = SYSTEM_CLOCK.monotonic_s() + self.cfg.graceful_timeout
         self._give_notice()
+        end_waits()
         if _going[0]:
             for server in servers:
                 refuse_new(server.socket)
@@ -95,6 +105,18 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
         """Serve one request."""
         self._served_s = SYSTEM_CLOCK.monotonic_s()
         super().handle_request(*arguments)
+
+    def _answer(
+        self, application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Serve one request; the end of its connection is told with the answer, also where it had come before."""
+
+        def start(*arguments: object) -> object:
+            if not self.alive:
+                start_response.__self__.force_close()  # type: ignore[attr-defined]
+            return start_response(*arguments)  # type: ignore[arg-type]
+
+        return application(environ, cast("StartResponse", start))
 
     def _listen(self, listener: socket.socket) -> StreamServer:
         listener.setblocking(True)

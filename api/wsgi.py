@@ -10,11 +10,13 @@ from api.app import create_app
 from api.auth.build import HttpsFetchers, build_authenticator
 from api.metrics import MetricsDoor, Pulse
 from api.node_client import NodeClient
+from api.tracing import TracingDoor
 from common.clock import SYSTEM_CLOCK
 from common.link_keys import read_curve_secret
 from common.logs import configure_logs
-from common.metrics import Meter
+from common.metrics import CounterName, Meter
 from common.settings import config_file, load_settings, metrics_dir, run_dir
+from common.tracing import tracer_or_none
 
 
 def build() -> Flask:
@@ -36,10 +38,19 @@ def build() -> Flask:
         processes=settings.api.workers,
     )
     secret = read_curve_secret(settings.api.curve_secret_file)
-    client = NodeClient(settings.seeds, clock=SYSTEM_CLOCK, curve_secret=secret)
     meter = Meter()
+    client = NodeClient(
+        settings.seeds,
+        clock=SYSTEM_CLOCK,
+        curve_secret=secret,
+        on_lost=lambda node, why: meter.count(CounterName.LINK_LOST, node, why.value),
+    )
     created = create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator, meter=meter)
     created.extensions["pulse"] = Pulse(meter, SYSTEM_CLOCK, in_flight=lambda: client.in_flight)
+    created.extensions["end_waits"] = client.end_waits
+    tracer = tracer_or_none("queuey-api")
+    if tracer is not None:
+        created.wsgi_app = TracingDoor(created.wsgi_app, tracer)  # type: ignore[method-assign]
     if settings.api.metrics_bind:
         created.wsgi_app = MetricsDoor(  # type: ignore[method-assign]
             created.wsgi_app, bind=settings.api.metrics_bind, directory=str(metrics_dir(file))

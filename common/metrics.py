@@ -29,6 +29,9 @@ class CounterName(_Fields, Enum):
 
     HTTP_ERRORS = _Fields("queuey_http_errors", "Refusals by code", ("application", "operation", "code"))
     HTTP_BYTES = _Fields("queuey_http_request_bytes", "Bytes of request bodies", ("application",))
+    LINK_LOST = _Fields(
+        "queuey_link_lost", "Requests that a node gave no answer to, by its address", ("node", "reason")
+    )
     NODE_ERRORS = _Fields("queuey_node_errors", "Failures by code", ("application", "operation", "code"))
     STORE_ERRORS = _Fields("queuey_store_errors", "Failed calls of the store by kind", ("statement", "error"))
     DELIVERY_ROUNDS = _Fields("queuey_delivery_rounds", "Conditional writes of delivery rows")

@@ -26,12 +26,13 @@ from common.link_keys import LinkKeyError, read_curve_secret
 from common.logs import LineWriter, configure_logs
 from common.metrics import Meter
 from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
+from common.tracing import tracer_or_none
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
 from storage_node.gatekeeper import public_key_of
 from storage_node.log.logs import Logs
 from storage_node.members import Register
-from storage_node.metering import Drops, Exposition, Metered, measure_loop, measure_store
+from storage_node.metering import Drops, Exposition, Metered, Traced, measure_loop, measure_store
 from storage_node.queues import Queues
 from storage_node.quotas import Quotas
 from storage_node.server import NodeServer
@@ -132,9 +133,10 @@ class Node:
             clock=SYSTEM_CLOCK,
             lines=LineWriter(f"storage_node_{process}", SYSTEM_CLOCK, defer=asyncio.get_running_loop().call_soon),
         )
+        tracer = tracer_or_none("queuey-storage-node")
         self._server = NodeServer(
             link.endpoint(process),
-            handler,
+            handler if tracer is None else Traced(handler, tracer),
             end_waits=self._logs.drain,
             curve_secret=secret,
             allowed_keys=link.allowed_keys,

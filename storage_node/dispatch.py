@@ -54,7 +54,7 @@ QueueHandler: TypeAlias = Callable[[Any, QueueRow, RequestContext], Awaitable[ms
 
 
 class Dispatch:
-    """Answers every operation but ``Cancel``, which is the server's own."""
+    """Answers every operation but ``Cancel`` and ``EndWait``, which are the server's own."""
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ from common.protocol.operations import (
     QueueOperation,
     Read,
 )
+from common.tracing import Tracer
 from storage_node.store.errors import StoreError
 from storage_node.store.interface import Store
 
@@ -105,6 +106,39 @@ class Metered:
         if oldest is not None and isinstance(operation, Claim) and operation.application in self._applications:
             lag_s = max(0, self._clock.now_ticks() - ticks_of(oldest)) / TICKS_PER_S
             self._meter.observe(HistogramName.CLAIM_LAG, lag_s, operation.application)
+
+
+class Traced:
+    """A handler with a span around each operation; there is one only where tracing is on."""
+
+    def __init__(self, handle: Handler, tracer: Tracer) -> None:
+        self._handle = handle
+        self._tracer = tracer
+
+    async def __call__(self, operation: Operation, context: RequestContext) -> msgspec.Struct:
+        """Answer an operation as the handler does, which is told of the span as its trace context."""
+        span = self._tracer.begin(operation_name(operation), traceparent=context.traceparent)
+        code = "internal"
+        try:
+            reply = await self._handle(operation, msgspec.structs.replace(context, traceparent=span.traceparent))
+            code = ""
+        except FailureError as error:
+            code = error.failure.code
+            raise
+        except asyncio.CancelledError:
+            code = "cancelled"
+            raise
+        finally:
+            span.end(failed=code, attributes=_names_of(operation, context))
+        return reply
+
+
+def _names_of(operation: Operation, context: RequestContext) -> dict[str, str | int]:
+    return {
+        "queuey.request_id": context.log_id,
+        "queuey.application": operation.application if isinstance(operation, ApplicationOperation) else "",
+        "queuey.queue": operation.queue if isinstance(operation, QueueOperation) else "",
+    }
 
 
 def measure_store(store: Store, meter: Meter, clock: Clock) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from common.protocol.failures import Failure
+from storage_node.log.waiters import Ending
 
 OFFSET_WINDOW_MS: Final = 5_000
 """Milliseconds after which an observed offset begins to be forgotten: clocks drift and machines are suspended."""
@@ -44,7 +45,18 @@ class OffsetFilter:
 class Call:
     """One request that is owed an answer."""
 
-    __slots__ = ("bytes", "ending", "future", "operation", "peer", "reads_only", "request_id", "silent", "waiting")
+    __slots__ = (
+        "bytes",
+        "ending",
+        "future",
+        "operation",
+        "patience",
+        "peer",
+        "reads_only",
+        "request_id",
+        "silent",
+        "waiting",
+    )
 
     def __init__(
         self, peer: Peer, request_id: int, *, operation: str, waiting: bool, reads_only: bool, size: int
@@ -60,6 +72,8 @@ class Call:
         """Nobody is there for an answer."""
         self.ending: Failure | None = None
         """What to answer if it is cancelled."""
+        self.patience = Ending() if waiting else None
+        """Ends its wait."""
 
     def cancel(self, ending: Failure | None) -> None:
         """Stop working on it and answer ``ending``, or nothing."""

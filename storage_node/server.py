@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import ensure_future
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -34,8 +35,9 @@ from common.logs import Throttle
 from common.protocol.codec import MalformedFrameError, decode_request, encode_answer, operation_name
 from common.protocol.envelope import NO_REQUEST, Request, RequestContext
 from common.protocol.failures import Code, Failure, FailureError
-from common.protocol.operations import Cancel, Claim, Done, ListMembers, Operation, Read
+from common.protocol.operations import Cancel, Claim, Done, EndWait, ListMembers, Operation, Read
 from storage_node.gatekeeper import Gatekeeper
+from storage_node.log.waiters import ENDING
 from storage_node.peers import Call, Peer
 
 Handler: TypeAlias = Callable[[Operation, RequestContext], Awaitable[msgspec.Struct]]
@@ -52,6 +54,10 @@ QUIET_S: Final = 0.3
 """Seconds without a frame after which a drained node may close its socket."""
 QUIET_S_MAX: Final = 2.0
 """Seconds that a drained node waits for quiet at most."""
+FAREWELL_S: Final = 0.5
+"""Seconds between two goodbyes of a draining node, which show whether anybody is left."""
+UNHEARD_S: Final = 1.0
+"""Seconds that a draining node goes on with what nobody waits for any more."""
 LAST_WORDS_MS: Final = 500
 """Milliseconds for the last answers to leave a closing socket."""
 
@@ -157,7 +163,7 @@ class NodeServer:
         for peer in tuple(self._peers.values()):
             self._send(peer.identity, encode_answer(NO_REQUEST, MOVED))
         self._end_waits()
-        await self._until_idle(DRAIN_MS_MAX / 1000)
+        await self._until_answered(DRAIN_MS_MAX / 1000)
         for call in self._calls():
             call.cancel(MOVED if call.reads_only else CUT_OFF)
         await self._until_idle(QUIET_S)
@@ -248,6 +254,8 @@ class NodeServer:
         peer.heard_s = now_s
         if type(request.operation) is Cancel:
             self._cancel(peer, request.operation.request_id)
+        elif type(request.operation) is EndWait:
+            _end_wait(peer, request.operation.request_id)
         elif request.request_id in peer.calls:
             self._refuse_malformed(identity, MalformedFrameError("request id is in use"), now_s)
         else:
@@ -294,7 +302,7 @@ class NodeServer:
         call.peer.calls[call.request_id] = call
         self._count(call, 1)
         try:
-            pending = self._handle(operation, context)
+            pending = _with_patience(call, self._handle(operation, context))
         except FailureError as refusal:
             self._end(call, refusal.failure)
             return
@@ -386,6 +394,17 @@ class NodeServer:
     def _calls(self) -> list[Call]:
         return [call for peer in tuple(self._peers.values()) for call in tuple(peer.calls.values())]
 
+    async def _until_answered(self, seconds: float) -> None:
+        """Return when nothing is under way, or in time, or soon after nobody is left who waits for an answer."""
+        end_s = self._clock.monotonic_s() + seconds
+        while self._peers and self._clock.monotonic_s() < end_s:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), FAREWELL_S)
+                return
+            for peer in tuple(self._peers.values()):
+                self._send(peer.identity, encode_answer(NO_REQUEST, MOVED))
+        await self._until_idle(0 if self._peers else UNHEARD_S)
+
     async def _until_idle(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
@@ -416,6 +435,23 @@ class NodeServer:
         if held is not None:
             _log.error("operation_failed_unexpectedly", operation=call.operation, held_back=held, exc_info=error)
         return INTERNAL
+
+
+def _with_patience(call: Call, pending: Awaitable[msgspec.Struct]) -> Awaitable[msgspec.Struct]:
+    """Make a task of what waits, so that its wait alone can be ended."""
+    if call.patience is None:
+        return pending
+    token = ENDING.set(call.patience)
+    try:
+        return asyncio.ensure_future(pending)
+    finally:
+        ENDING.reset(token)
+
+
+def _end_wait(peer: Peer, request_id: int) -> None:
+    call = peer.calls.get(request_id)
+    if call is not None and call.patience is not None:
+        call.patience.end()
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:

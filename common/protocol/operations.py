@@ -478,6 +478,13 @@ class Cancel(Operation, frozen=True, kw_only=True):
     request_id: int
 
 
+class EndWait(Operation, frozen=True, kw_only=True):
+    """Let a waiting request of the same connection answer at once what there is; itself never answered."""
+
+    Reply: ClassVar[type[msgspec.Struct]] = Done
+    request_id: int
+
+
 OPERATIONS: Final[dict[str, type[Operation]]] = {
     "create_queue": CreateQueue,
     "update_queue": UpdateQueue,
@@ -502,5 +509,6 @@ OPERATIONS: Final[dict[str, type[Operation]]] = {
     "list_members": ListMembers,
     "ping": Ping,
     "cancel": Cancel,
+    "end_wait": EndWait,
 }
 """The name an operation travels under, also its name in metrics and logs."""

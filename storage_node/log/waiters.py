@@ -4,25 +4,54 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from types import TracebackType
+from typing import Final
 
 from common.identifiers import QueueId
+
+
+class Ending:
+    """Tells one request to wait no longer, at whatever point of its way it is."""
+
+    __slots__ = ("_watch", "ended")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._watch: Watch | None = None
+
+    def end(self) -> None:
+        """End its wait, now or when it begins to: it answers what there is."""
+        self.ended = True
+        if self._watch is not None:
+            self._watch.end()
+
+    def attach(self, watch: Watch) -> None:
+        """Name the watch that is to be ended."""
+        self._watch = watch
+
+
+ENDING: Final[ContextVar[Ending | None]] = ContextVar("ending", default=None)
+"""That of the request which the current task works on; requests that don't wait have none."""
 
 
 class Watch:
     """One waiting request.  It costs one entry in a table, and no task."""
 
-    __slots__ = ("_future", "_waiters", "partitions", "queue_id", "woken")
+    __slots__ = ("_ending", "_future", "_waiters", "partitions", "queue_id", "woken")
 
     def __init__(self, waiters: Waiters, queue_id: QueueId, partitions: frozenset[int]) -> None:
         self._waiters = waiters
         self._future: asyncio.Future[None] | None = None
+        self._ending = ENDING.get()
         self.queue_id = queue_id
         self.partitions = partitions
         self.woken = False
 
     def __enter__(self) -> Watch:
         self._waiters.add(self)
+        if self._ending is not None:
+            self._ending.attach(self)
         return self
 
     def __exit__(
@@ -32,15 +61,15 @@ class Watch:
 
     @property
     def draining(self) -> bool:
-        """The node drains: answer what there is."""
-        return self._waiters.draining
+        """The node or the front end that asked drains: answer what there is."""
+        return self._waiters.draining or (self._ending is not None and self._ending.ended)
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until woken since the last wait (then at once), at most so long; ``False`` when time ran out.
 
-        Also returns at once, ``False``, while the node drains.
+        Also returns at once, ``False``, while the node or the front end that asked drains.
         """
-        if not self.woken and not self._waiters.draining and timeout_s > 0:
+        if not self.woken and not self.draining and timeout_s > 0:
             await self._sleep(timeout_s)
         woken, self.woken = self.woken, False
         return woken

@@ -21,6 +21,7 @@ from common.protocol.operations import (
     DeleteQueue,
     DescribeQueue,
     Done,
+    EndWait,
     Extend,
     GroupInfo,
     Groups,
@@ -174,6 +175,7 @@ OPERATION_SAMPLES: Final[dict[str, Operation]] = {
     "list_members": ListMembers(),
     "ping": Ping(store=True),
     "cancel": Cancel(request_id=41),
+    "end_wait": EndWait(request_id=41),
 }
 """By the name that travels."""
 

@@ -8,8 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.routing import PATIENCE_S, Action, Call, Lost, Outcome, Pause, Send, rank, route, routing_key
-from common.limits import CONNECT_DEADLINE_MS
+from api.routing import (
+    PATIENCE_S,
+    RESTART_PATIENCE_S,
+    Action,
+    Call,
+    Lost,
+    Outcome,
+    Pause,
+    Send,
+    rank,
+    route,
+    routing_key,
+)
+from common.limits import CONNECT_DEADLINE_MS, REQUEST_DEADLINE_MS
 from common.protocol.failures import Code, Failure, FailureError
 from common.protocol.operations import Caller, DescribeQueue, Done, ListMembers, ListQueues, Member
 
@@ -113,11 +125,19 @@ def test_a_lost_change_never_ends_as_certainly_not_done() -> None:
         assert world.failure(fail_over=True, reads_only=reads_only).code is code
 
 
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_node_that_said_goodbye_is_waited_for(nodes: int) -> None:
+    """It may be restarted: the call waits for most of its time, and is then certainly not begun."""
+    world = World(nodes, always(MOVED))
+    began_s = world.now_s
+    assert world.failure().code is Code.UNAVAILABLE
+    assert RESTART_PATIENCE_S <= world.now_s - began_s < REQUEST_DEADLINE_MS / 1000
+
+
 @pytest.mark.parametrize("nodes", [0, 1, 3])
-@pytest.mark.parametrize("outcome", [Lost.NOT_SENT, MOVED])
-def test_without_a_node_the_call_gives_up_in_time(nodes: int, outcome: Outcome) -> None:
+def test_without_a_node_the_call_gives_up_in_time(nodes: int) -> None:
     """It waits for a node to come back, but answers within the bound for connecting."""
-    world = World(nodes, always(outcome))
+    world = World(nodes, always(Lost.NOT_SENT))
     began_s = world.now_s
     failure = world.failure()
     assert failure.code is Code.UNAVAILABLE
