@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from tests.fault.allowed import allowed, faults_at
 from tests.fault.history import Call
 from tests.fault.judging import Judged
 from tests.support.checkers import History, Outcome
@@ -16,7 +17,14 @@ KINDS: Final = ("publish", "claim", "ack", "release", "extend", "read")
 
 def markdown(judged: Judged) -> str:
     """Return the report."""
-    parts = [_head(judged), _violations(judged), _operations(judged), _faults(judged), _seen(judged)]
+    parts = [
+        _head(judged),
+        _violations(judged),
+        _operations(judged),
+        _faults(judged),
+        _seen(judged),
+        _allowed(judged),
+    ]
     return "\n".join(parts)
 
 
@@ -85,6 +93,19 @@ def _seen(judged: Judged) -> str:
         strict = ", strict" if queue.strict else ""
         figures = " | ".join(f"{figure:,}" for figure in _figures(history))
         lines.append(f"| {queue.path} | {queue.partitions} | {history.guarantee}{strict} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(judged: Judged) -> str:
+    lines = [
+        "## What the guarantees do not rule out\n",
+        "| what | times | of | faults at that time |",
+        "|---|--:|--:|---|",
+    ]
+    for one in allowed(judged):
+        kinds: Counter[str] = sum((faults_at(span, judged.faults) for span in one.spans), Counter())
+        text = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(4))
+        lines.append(f"| {one.what} | {len(one.spans):,} | {one.of:,} | {text} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from common.identifiers import id_to_hex, make_id
-from tests.fault.history import Call, Phase, Queue, Recorder, Run
+from tests.fault.history import Call, Inflicted, Line, Phase, Queue, Recorder, Run
 from tests.fault.judging import judge
 from tests.fault.report import markdown, violations
 from tests.support.checkers import Outcome
@@ -79,10 +79,11 @@ def good(queue: str = "once/o") -> Calls:
     return [*calls, read([1, 2], 5, told=2, queue=queue), stored([1, 2], queue=queue)]
 
 
-def violations_of(tmp_path: Path, calls: Calls) -> list[str]:
+def violations_of(tmp_path: Path, calls: Calls, *faults: Inflicted) -> list[str]:
     recorder = Recorder(tmp_path / "history.jsonl")
     recorder.add(Run(1, 60.0, "abc", GUARANTEES, QUEUES))
-    for one in calls:
+    lines: list[Line] = [*calls, *faults]
+    for one in lines:
         recorder.add(one)
     recorder.add(Phase("ended", 60.0))
     recorder.close()
@@ -235,6 +236,15 @@ ALLOWED: dict[str, Callable[[], Calls]] = {
 def test_what_a_guarantee_allows_is_no_violation(tmp_path: Path, name: str) -> None:
     """Lost answers and ended leases excuse what they can excuse."""
     assert violations_of(tmp_path, ALLOWED[name]()) == []
+
+
+def test_what_was_allowed_is_counted(tmp_path: Path) -> None:
+    """A second delivery within the lease, beside the fault that was there."""
+    again = claim([1], 4.5, queue="least/l", delivery=2, claim_number=2)
+    calls = [*replaced("least/l", ack=ack([2], 8, queue="least/l")), again, ack([1], 9, queue="least/l", delivery=2)]
+    violations_of(tmp_path, calls, Inflicted("kill -9", "node1", 3.5, 4.0), Inflicted("link cut", "", 20.0, 21.0))
+    page = markdown(judge(tmp_path / "history.jsonl"))
+    assert "| at_least_once: delivered again while leased | 1 | 2 | kill -9 1 |" in page
 
 
 def test_a_retried_batch_counts_as_one_publish(tmp_path: Path) -> None:
