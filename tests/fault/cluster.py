@@ -35,6 +35,7 @@ CLIENTS_FROM: Final = 100
 READY_S_MAX: Final = 90.0
 HEALED_S_MAX: Final = 180.0
 SUPERVISE_S: Final = 0.3
+LOG_LINES_MAX: Final = 1_000_000
 APPLICATIONS: Final = {"most": "at_most_once", "least": "at_least_once", "once": "exactly_once"}
 """Application -> guarantee."""
 
@@ -143,6 +144,16 @@ class Site:
         """Return a node or a front end by its name."""
         return next(process for process in (*self.nodes, *self.fronts) if process.name == name)
 
+    def starts(self, process: Process) -> int:
+        """Return how often a node has come up."""
+        return process.log(LOG_LINES_MAX).count('"node_ready"')
+
+    def is_serving(self, process: Process, starts: int) -> bool:
+        """Say whether a process that was started once more takes calls."""
+        if process in self.nodes:
+            return self.starts(process) > starts
+        return _answers(f"http://127.0.0.1:{self._front_ports[self.fronts.index(process)]}/__live__")
+
     def set_clock(self, seconds: float) -> None:
         """Move the clock of the node that is started for it."""
         self._clock_file.write_text(f"{seconds:+.3f}\n")
@@ -216,7 +227,11 @@ def _digest(application: str) -> str:
 
 
 def _is_ready(url: str) -> bool:
+    return _answers(f"{url}/__ready__")
+
+
+def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/__ready__", timeout=5).status_code == 200
+        return requests.get(url, timeout=5).status_code == 200
     except requests.RequestException:
         return False

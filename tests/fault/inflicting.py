@@ -16,8 +16,7 @@ from tests.fault.proxies import Pair
 from tests.support.deployment import Process
 
 STORE_ENDS_S: Final = 30.0
-RESTART_S: Final = 5.0
-"""Seconds between two restarts of a roll."""
+RESTART_S_MAX: Final = 30.0
 
 
 class Nemesis:
@@ -103,10 +102,13 @@ class Nemesis:
             process.signal(signal.SIGCONT)
 
     def restart(self, fault: Fault) -> None:
-        """One after the other: SIGTERM, and the next when the first has had time to start."""
+        """One after the other: SIGTERM, and the next when the first serves again, or can't for lack of a store."""
         for process in self._processes(fault):
+            begun = self._site.starts(process)
             process.stop()
-            self._last(RESTART_S)
+            give_up_s = self._recorder.now_s() + RESTART_S_MAX
+            while not self._site.is_serving(process, begun) and self._recorder.now_s() < give_up_s:
+                self._last(0.2)
 
     def scale(self, fault: Fault) -> None:
         """Start or drain storage nodes."""
