@@ -35,7 +35,6 @@ CLIENTS_FROM: Final = 100
 READY_S_MAX: Final = 90.0
 HEALED_S_MAX: Final = 180.0
 SUPERVISE_S: Final = 0.3
-LOG_LINES_MAX: Final = 1_000_000
 APPLICATIONS: Final = {"most": "at_most_once", "least": "at_least_once", "once": "exactly_once"}
 """Application -> guarantee."""
 
@@ -144,14 +143,16 @@ class Site:
         """Return a node or a front end by its name."""
         return next(process for process in (*self.nodes, *self.fronts) if process.name == name)
 
-    def starts(self, process: Process) -> int:
-        """Return how often a node has come up."""
-        return process.log(LOG_LINES_MAX).count('"node_ready"')
+    def logged_bytes(self, process: Process) -> int:
+        """Return how much a process has logged so far."""
+        return self._log_of(process).stat().st_size
 
-    def is_serving(self, process: Process, starts: int) -> bool:
-        """Say whether a process that was started once more takes calls."""
+    def is_serving(self, process: Process, logged_bytes: int) -> bool:
+        """Say whether a process that was started once more takes calls; ``logged_bytes`` is from before."""
         if process in self.nodes:
-            return self.starts(process) > starts
+            with self._log_of(process).open("rb") as log:
+                log.seek(logged_bytes)
+                return b'"node_ready"' in log.read()
         return _answers(f"http://127.0.0.1:{self._front_ports[self.fronts.index(process)]}/__live__")
 
     def set_clock(self, seconds: float) -> None:
@@ -165,6 +166,9 @@ class Site:
             and all(_is_ready(f"http://127.0.0.1:{port}") for port in self._front_ports)
             and _is_ready(self.url)
         )
+
+    def _log_of(self, process: Process) -> Path:
+        return self.directory / process.name / "run" / f"{process.name}.log"
 
     @property
     def _clock_file(self) -> Path:

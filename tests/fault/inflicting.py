@@ -104,10 +104,10 @@ class Nemesis:
     def restart(self, fault: Fault) -> None:
         """One after the other: SIGTERM, and the next when the first serves again, or can't for lack of a store."""
         for process in self._processes(fault):
-            begun = self._site.starts(process)
+            logged = self._site.logged_bytes(process)
             process.stop()
             give_up_s = self._recorder.now_s() + RESTART_S_MAX
-            while not self._site.is_serving(process, begun) and self._recorder.now_s() < give_up_s:
+            while not self._site.is_serving(process, logged) and self._recorder.now_s() < give_up_s:
                 self._last(0.2)
 
     def scale(self, fault: Fault) -> None:
