@@ -166,7 +166,9 @@ class _Building:
             self.history.followed.append(self._followed[name])
         followed = self._followed[name]
         messages = messages_of(call)
-        followed.seen.update(id_from_hex(str(message["message_id"])) for message in messages)
+        ids = {id_from_hex(str(message["message_id"])) for message in messages}
+        followed.late |= {each for each in ids - followed.seen if each <= followed.complete_until}
+        followed.seen |= ids
         place = next_place(call, partition)
         if len(messages) < PAGE and place:
             followed.complete_until = max(followed.complete_until, id_from_hex(place))

@@ -187,6 +187,10 @@ BAD: dict[str, tuple[str, Calls]] = {
         [*good(), claim([1], 30, delivery=2, claim_number=2)],
     ),
     "a reader's gap": ("once/o: complete_until skipped one", replaced("once/o", read=read([2], 5, told=2))),
+    "a late message": (
+        "once/o: complete_until skipped one",
+        [*replaced("once/o", read=read([2], 5, told=2)), read([1, 2], 6, told=2)],
+    ),
     "a page out of order": ("the service: a page out of order", replaced("once/o", read=read([2, 1], 5, told=2))),
     "a page with what was not asked for": (
         "the service: a page with what was not asked for",

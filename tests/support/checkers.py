@@ -76,6 +76,8 @@ class Followed:
     partition: int
     seen: set[bytes] = field(default_factory=set)
     complete_until: bytes = b""
+    late: set[bytes] = field(default_factory=set)
+    """First seen by a read that came after one which had told to be complete beyond it."""
 
 
 @dataclass
@@ -348,7 +350,7 @@ def _complete_reads(history: History) -> list[str]:
         if p.outcome is Outcome.OK
         and p.partition == followed.partition
         and p.message_id <= followed.complete_until
-        and p.message_id not in followed.seen
+        and (p.message_id not in followed.seen or p.message_id in followed.late)
     ]
 
 
