@@ -14,7 +14,7 @@ from common.protocol.envelope import RequestContext
 from common.protocol.failures import Code, FailureError, refuse
 from storage_node.access import Right, is_allowed, is_granted, is_owner
 from storage_node.log.logs import Logs
-from storage_node.log.outcomes import failure_of
+from storage_node.log.outcomes import OUTCOME_UNKNOWN, STORE_UNAVAILABLE, failure_of
 from storage_node.queues import Queues, queue_info
 from storage_node.revocations import Revocations
 from storage_node.store.errors import StoreError
@@ -107,7 +107,10 @@ class Dispatch:
         try:
             return await self.table[type(operation)](operation, context)
         except StoreError as error:
-            raise FailureError(failure_of(error)) from error
+            failure = failure_of(error)
+            if operation.reads_only and failure is OUTCOME_UNKNOWN:
+                failure = STORE_UNAVAILABLE  # a read may raise a fence, but nothing that its client asked for
+            raise FailureError(failure) from error
 
     # admission
 

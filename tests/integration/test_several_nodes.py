@@ -75,7 +75,7 @@ def running(service: SeveralNodes, wanted: tuple[int, ...]) -> SeveralNodes:
         if not node.is_running() and number in wanted:
             node.start()
     for number in wanted:
-        wait_until(lambda number=number: is_used(service, number, wanted), within_s=30, what=f"node {number}")  # type: ignore[misc]
+        wait_until(lambda number=number: is_used(service, number, wanted), within_s=60, what=f"node {number}")  # type: ignore[misc]
     return service
 
 

@@ -19,7 +19,8 @@ import requests
 
 from tests.support.service import ROOT, free_ports, wait_until
 
-START_S_MAX: Final = 30.0
+START_S_MAX: Final = 90.0
+"""Seconds until a service is ready: the tables of a new keyspace take half a minute on a busy machine."""
 STOP_S_MAX: Final = 20.0
 LOG_LINES_SHOWN: Final = 12
 
