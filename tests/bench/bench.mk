@@ -24,3 +24,10 @@ bench-store: $(READY) ## Measure the embedded store alone, a million queues incl
 .PHONY: bench-cassandra-pages
 bench-cassandra-pages: $(READY) ## Measure pages of a queue of MESSAGES=10000000 on a real Cassandra
 	$(BIN)/python -m tests.bench.cassandra_pages --messages $(or $(MESSAGES),10000000)
+
+.PHONY: bench-cassandra-queues bench-cassandra-expiry
+bench-cassandra-queues: $(READY) ## Measure publishes, reads and listings at QUEUES=1000000 on a real Cassandra beside a thousand
+	$(BIN)/python -m tests.bench.cassandra_queues --queues $(or $(QUEUES),1000000)
+
+bench-cassandra-expiry: $(READY) ## Watch expired messages leave the disk of a real Cassandra (some ten minutes)
+	$(BIN)/python -m tests.bench.cassandra_expiry

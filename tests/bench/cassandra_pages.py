@@ -21,6 +21,7 @@ from common.limits import BUCKET_MESSAGES_MAX
 from common.protocol.operations import QueueSettings
 from storage_node.log.bounds import log_of
 from storage_node.store.cql import CassandraStore
+from storage_node.store.errors import StoreError
 from storage_node.store.interface import Lane, QueueRow, StoredMessage
 from tests.bench.cassandra_report import Medians, keep
 from tests.support.cassandra_store import open_test_store
@@ -57,7 +58,12 @@ class Filled:
         async def write(bucket: int, first: int) -> None:
             numbers = range(first, min(first + BATCH, self.messages))
             rows = [StoredMessage(self.message_id(each), body, None, {}, expires) for each in numbers]
-            await store.append_plain(log, bucket, rows, consistency=STRONG)
+            while True:
+                try:
+                    return await store.append_plain(log, bucket, rows, consistency=STRONG)
+                except StoreError as error:  # the same rows again are the same rows
+                    sys.stderr.write(f"once more: {error}\n")
+                    await asyncio.sleep(1)
 
         for begin in range(0, self.messages, BUCKET_MESSAGES_MAX):
             bucket = ticks_of(self.message_id(begin))

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 import pytest
+from cassandra.query import BatchStatement, BatchType
 
 from common.clock import SYSTEM_CLOCK, Clock
-from common.identifiers import TICKS_PER_SECOND, MessageId, make_id, ticks_of
+from common.identifiers import LOWEST, TICKS_PER_SECOND, MessageId, make_id, ticks_of
+from common.limits import APPEND_BATCH_BYTES_MAX
 from common.protocol.operations import NewMessage, QueueSettings
 from storage_node.log.buckets import grid_bucket
 from storage_node.store.cql import CassandraStore, open_cassandra_store
-from storage_node.store.interface import Lane, LogAddress, QueueRow
+from storage_node.store.interface import Applied, Lane, LogAddress, QueueRow
 from tests.support.cassandra_operations import counted
 from tests.support.cassandra_store import settings_for
 from tests.support.clock import ManualClock
 from tests.support.delivery_node import DeliveryNode
 from tests.support.log_node import LogNode, bodies
-from tests.support.store_calls import LOW, STRONG, fresh_name, message, now
+from tests.support.store_calls import LOW, STRONG, fresh_log, fresh_name, list_all, message, now
 
 pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
 
@@ -32,6 +37,7 @@ MESSAGES_EACH = 60
 DAY_TICKS = 86_400 * TICKS_PER_SECOND
 DELETED = 100_000
 PAGE = 100
+LARGE = 1 << 20
 KINDS = pytest.mark.parametrize("application", ["notes", "once"], ids=["plain", "fenced"])
 
 
@@ -49,6 +55,10 @@ async def a_node(clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[tuple[DeliveryNod
 
 async def a_queue(node: LogNode, application: str, *, ttl_s: int | None = None) -> QueueRow:
     return await node.queue(fresh_name("cost")[:40], application=application, settings=QueueSettings(ttl_s=ttl_s))
+
+
+def fresh_keyspace() -> str:
+    return f"k{os.urandom(6).hex()}"
 
 
 @KINDS
@@ -104,6 +114,57 @@ def test_a_client_s_key_costs_one_more_write() -> None:
             with counted(store) as operations:
                 await node.publish(queue, NewMessage(body=b"keyed", idempotency_key="order-1"), partition=1)
             assert operations.total == operations.writes == 2, operations.by_statement
+
+    asyncio.run(scenario())
+
+
+def test_a_hundred_messages_together_are_bounded_in_bytes() -> None:
+    """Publishers of large messages at once: batches of one partition, unlogged, none larger than the bound."""
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            queue = await a_queue(node, "notes")
+            with counted(store) as operations:
+                large = [bytes(LARGE) for _ in range(20)]
+                await asyncio.gather(*[node.publish(queue, each, partition=1) for each in large])
+            batches = [each for each in operations.requests if isinstance(each.query, BatchStatement)]
+            assert len(batches) >= 20 * LARGE // APPEND_BATCH_BYTES_MAX
+            for each in batches:
+                assert each.query.batch_type is BatchType.UNLOGGED
+                assert size_of(each.query) < APPEND_BATCH_BYTES_MAX + 20 * 1_000
+
+    asyncio.run(scenario())
+
+
+def size_of(batch: Any) -> int:
+    """Return the bytes of all values of a batch."""
+    return sum(len(value) for _, _, values in batch._statements_and_parameters for value in values)
+
+
+def test_every_request_goes_straight_to_a_replica() -> None:
+    """Three hosts, one copy: who coordinates an append, a conditional one or a read is who has the partition."""
+
+    async def scenario() -> None:
+        settings = msgspec.structs.replace(settings_for(3, keyspace=fresh_keyspace()), replication={"dc1": 1})
+        store = await open_cassandra_store(settings)
+        with counted(store) as operations:
+            for _ in range(10):
+                log, bucket = fresh_log(), now()
+                await store.open_bucket(log, bucket, last=LOWEST, now_ticks=bucket)
+                rows = [message(make_id(bucket + number, LOW)) for number in range(2)]
+                await store.append_plain(log, bucket, rows[:1], consistency=STRONG)
+                assert await store.append_fenced(log, bucket, rows[1:], consistency=STRONG) == Applied()
+                assert len(await list_all(store, log, bucket)) == 2
+                await store.list_buckets(log)
+        cluster, session = store._session.connection._cluster, store._session.connection
+        asked = 0
+        for request in operations.requests:
+            replicas = cluster.metadata.get_replicas(settings.keyspace, request.query.routing_key)
+            assert [host.endpoint for host in replicas] == [request.coordinator_host.endpoint]
+            asked += 1
+        assert asked >= 50
+        session.execute(f"DROP KEYSPACE {settings.keyspace}")
+        await store.close()
 
     asyncio.run(scenario())
 

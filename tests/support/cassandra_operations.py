@@ -20,6 +20,8 @@ class Operations:
         self._names = names
         self.by_statement: Counter[str] = Counter()
         self.by_kind: Counter[Kind] = Counter()
+        self.requests: list[Any] = []
+        """The driver's own objects, in the order of their beginning."""
 
     @property
     def total(self) -> int:
@@ -43,6 +45,7 @@ class Operations:
         name, kind = self._names[query_id]
         self.by_statement[f"batch of {name}" if is_batch else name] += 1
         self.by_kind[kind] += 1
+        self.requests.append(request)
 
 
 @contextlib.contextmanager

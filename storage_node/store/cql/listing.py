@@ -74,11 +74,16 @@ class Listing:
         await self._session.write("settle_listing", doubt.element, *place)
 
     async def page(self, application: str, *, offset: str | None, limit: int) -> tuple[list[QueueRow], str | None]:
-        """Return up to ``limit`` rows from the name ``offset`` on, and the next offset."""
+        """Return up to ``limit`` rows from the name ``offset`` on, and the next offset.
+
+        A page in the middle of many queues mostly fits its shard, so it begins with that alone.
+        """
         shard, low = (_shard(offset), offset) if offset is not None else (0, "")
         found: list[QueueRow] = []
+        at_once = SHARDS_AT_ONCE if offset is None else 1
         while shard < SHARDS and len(found) <= limit:
-            shards = range(shard, min(shard + SHARDS_AT_ONCE, SHARDS))
+            shards = range(shard, min(shard + at_once, SHARDS))
+            at_once = min(2 * at_once, SHARDS_AT_ONCE)
             wanted = limit + 1 - len(found)
             lows = [low if each == shard else "" for each in shards]
             parts = [self._shard(application, *each, limit=wanted) for each in zip(shards, lows, strict=True)]
