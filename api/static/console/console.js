@@ -3,11 +3,12 @@
 import { Queuey, QueueyError } from "/queuey.js";
 
 const PAGE = 50;
-const GROUPS_EVERY_MS = 2_000;
+const LOOK_EVERY_MS = 2_000;
 const POINTS_KEPT = 120; // four minutes of points in a chart
+const LIVE_MOST = 500; // messages kept in the list while following
 
 const $ = (id) => document.getElementById(id);
-const state = { queuey: undefined, link: undefined, queue: undefined, leave: undefined, nextQueues: undefined };
+const state = { queuey: undefined, link: undefined, queue: undefined, partitions: [1], leave: undefined, nextQueues: undefined };
 
 // --- small helpers ------------------------------------------------------------------------------------------
 
@@ -37,6 +38,18 @@ function attempt(work) {
       notice(error instanceof QueueyError ? `${error.message} (${error.code})` : `No answer: ${error.message}`, true);
     }
   };
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+  });
 }
 
 const time = (seconds) => new Date(Number(seconds) * 1000).toLocaleString();
@@ -76,7 +89,11 @@ $("sign-in-form").addEventListener("submit", attempt(async () => {
   $("who-name").textContent = application;
   notice("Signed in.");
   if (withLink) await openQueue(form.get("queue"));
-  else await listQueues();
+  else {
+    await listQueues();
+    watchCounts();
+    $("overview-title").focus();
+  }
 }));
 
 $("sign-out").addEventListener("click", () => location.reload());
@@ -100,10 +117,26 @@ function queueRow(queue) {
   const open = element("button", { type: "button", text: queue.queue_name, onclick: attempt(() => openQueue(queue.queue_name)) });
   return element("tr", { "data-queue": queue.queue_name },
     element("th", { scope: "row" }, open),
-    element("td", { class: "number", text: queue.count.toLocaleString() }),
+    element("td", { class: "number count", text: queue.count.toLocaleString() }),
     element("td", { class: "number", text: queue.partitions }),
     element("td", { text: queue.type }),
     element("td", { text: time(queue.created) }));
+}
+
+/** Bring the numbers of the rows shown up to date, without touching where a person is. */
+async function watchCounts() {
+  for (;;) {
+    await pause(LOOK_EVERY_MS * 2);
+    const rows = document.hidden ? [] : [...$("queues").tBodies[0].rows];
+    if (!rows.length) continue;
+    const query = { limit: rows.length, offset: rows[0].dataset.queue, details: true, include_count: true };
+    const { queues } = await state.queuey.call("GET", "", { query }).catch(() => ({ queues: [] }));
+    const counts = new Map(queues.map((queue) => [queue.queue_name, queue.count]));
+    for (const row of rows) {
+      const count = counts.get(row.dataset.queue);
+      if (count !== undefined) row.querySelector(".count").textContent = count.toLocaleString();
+    }
+  }
 }
 
 $("refresh").addEventListener("click", attempt(() => listQueues()));
@@ -119,11 +152,14 @@ async function openQueue(name) {
   $("queue-title").textContent = name;
   $("queue").hidden = false;
   for (const row of document.querySelectorAll("#queues tbody tr")) {
-    row.setAttribute("aria-selected", String(row.dataset.queue === name));
+    if (row.dataset.queue === name) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
   }
   $("settings").replaceChildren();
   $("groups").replaceChildren();
+  $("messages").replaceChildren();
   $("live").checked = false;
+  state.partitions = [1];
   if (!state.link) {
     await showSettings();
     watchGroups(state.queue, state.leave.signal);
@@ -134,6 +170,7 @@ async function openQueue(name) {
 
 async function showSettings() {
   const { status, queue_name, ...settings } = await state.queue.application.call("GET", `${state.queue.path}/settings`);
+  state.partitions = Array.from({ length: settings.partitions }, (_, index) => index + 1);
   const shown = Object.entries(settings).filter(([, value]) => value !== null && value !== "" && typeof value !== "object");
   $("settings").replaceChildren(...shown.map(([name, value]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: name === "created" ? time(value) : String(value) }))));
@@ -155,10 +192,7 @@ async function watchGroups(queue, signal) {
         if (!signal.aborted) notice(`The groups could not be read: ${error.message}`, true);
       }
     }
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, GROUPS_EVERY_MS);
-      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await pause(LOOK_EVERY_MS, signal);
   }
 }
 
@@ -230,36 +264,28 @@ class GroupChart {
 
 // --- messages -----------------------------------------------------------------------------------------------
 
-let browsing = { cursor: undefined, oldest: undefined };
+let next; // the cursor behind what is shown
 
+/** Show the first page or one more.  Partitions are read side by side, so a page may belong between what is shown. */
 async function browse({ more = false } = {}) {
   const order = $("order").value;
-  const query = { limit: PAGE, order };
-  if (more && order === "ascending") query.cursor = browsing.cursor;
-  else if (more) query.since = browsing.oldest;
-  if (query.cursor === undefined) query.partitions = await allPartitions();
-  const page = await state.queue.read(query);
-  const shown = new Set([...document.querySelectorAll("#messages li")].map((item) => item.dataset.id));
-  const fresh = page.messages.filter((message) => !more || !shown.has(message.message_id));
-  fresh.sort((one, other) => (order === "ascending" ? 1 : -1) * (Number(one.timestamp) - Number(other.timestamp)));
-  const items = fresh.map(messageItem);
-  if (more) $("messages").append(...items);
-  else $("messages").replaceChildren(...items);
-  browsing = { cursor: page.next, oldest: fresh.at(-1)?.message_id };
-  $("more-messages").hidden = fresh.length === 0 || page.messages.length < PAGE;
-}
-
-async function allPartitions() {
-  const named = [...document.querySelectorAll("#settings dt")].find((term) => term.textContent === "partitions");
-  const number = named ? Number(named.nextElementSibling.textContent) : 1;
-  return Array.from({ length: number }, (_, index) => index + 1);
+  const place = more ? { cursor: next } : { partitions: state.partitions };
+  const page = await state.queue.read({ limit: PAGE, order, ...place });
+  const kept = more ? [...$("messages").children] : [];
+  const known = new Set(kept.map((item) => item.dataset.id));
+  const fresh = page.messages.filter((message) => !known.has(message.message_id)).map(messageItem);
+  const sign = order === "ascending" ? 1 : -1;
+  const items = [...kept, ...fresh].sort((one, other) => sign * (one.dataset.time - other.dataset.time));
+  $("messages").replaceChildren(...items);
+  next = page.next;
+  $("more-messages").hidden = page.messages.length < PAGE;
 }
 
 function messageItem(message) {
   const attributes = Object.entries(message.attributes ?? {}).map(([name, value]) => `${name}=${value}`);
   const facts = [time(message.timestamp), `partition ${message.partition}`, message.message_id, message.content_type, ...attributes];
   const body = message.encoding === "base64" ? `${message.body} (base64)` : message.body;
-  return element("li", { "data-id": message.message_id },
+  return element("li", { "data-id": message.message_id, "data-time": message.timestamp },
     element("div", { class: "meta" }, ...facts.filter(Boolean).map((fact) => element("span", { text: fact }))),
     element("pre", { text: body, tabindex: "0" }));
 }
@@ -273,11 +299,17 @@ $("live").addEventListener("change", attempt(async () => {
   if (!$("live").checked) return;
   following = new AbortController();
   state.leave.signal.addEventListener("abort", () => following.abort(), { once: true });
-  const options = { since: String(Date.now() / 1000), partitions: await allPartitions(), signal: following.signal };
-  for await (const message of state.queue.follow({ ...options, onState: (word) => notice(`Following: ${word}.`) })) {
+  $("order").value = "descending";
+  await browse();
+  const since = $("messages").firstElementChild?.dataset.id; // it comes again, and is left out below
+  const { signal } = following;
+  const onState = (word) => notice(`Following: ${word}.`);
+  for await (const message of state.queue.follow({ since, partitions: state.partitions, signal, onState })) {
+    if ($("messages").querySelector(`[data-id="${message.message_id}"]`)) continue;
     const item = messageItem(message);
     item.className = "new";
     $("messages").prepend(item);
+    while ($("messages").children.length > LIVE_MOST) $("messages").lastElementChild.remove();
   }
 }));
 
