@@ -22,8 +22,8 @@ class Bounds(NamedTuple):
     """What holds for one partition when a listing begins."""
 
     began_ticks: int
-    began_s: float
-    """The same moment on the monotonic clock: an index read after it shows all that is promised here."""
+    taken_s: float
+    """Monotonic seconds when all of it was known: an index read after that shows all that is promised here."""
     high: dict[Lane, MessageId]
     """Per lane: nothing above is listed; below it none of this node's own appends is undecided."""
     sure: dict[Lane, MessageId]
@@ -52,7 +52,7 @@ class BoundsTaker:
         live = log_of(queue, partition, Lane.LIVE)
         delayed = live._replace(lane=Lane.DELAYED)
         stamper = self._tools.stamper
-        now, began_s = self._tools.clock.now_ticks(), self._tools.clock.monotonic_s()
+        now = self._tools.clock.now_ticks()
         mark = stamper.mark()
         promised = mark if self._tools.several_nodes else await self._tools.floor.bound(mark)
         high = {
@@ -65,7 +65,8 @@ class BoundsTaker:
             sure = dict.fromkeys(high, self._window(now))
         else:
             sure = await self._fences(live, delayed, high)
-        return Bounds(now, began_s, high, {lane: min(sure[lane], high[lane]) for lane in high})
+        sure = {lane: min(sure[lane], high[lane]) for lane in high}
+        return Bounds(now, self._tools.clock.monotonic_s(), high, sure)
 
     def _below_undecided(self, log: LogAddress, high: MessageId) -> MessageId:
         undecided = self._writers.undecided(log)

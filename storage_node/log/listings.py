@@ -50,7 +50,7 @@ class Listings:
                 high=bounds.high[lane],
                 limit=limit,
                 bodies=bodies,
-                since_s=bounds.began_s,
+                since_s=bounds.taken_s,
             )
 
         founds = await self._each(one, list(low_by_lane))
@@ -89,7 +89,7 @@ class Listings:
                 limit=limit,
                 descending=descending,
                 consistency=queue.consistency,
-                since_s=bounds.began_s,
+                since_s=bounds.taken_s,
             )
 
         founds = await self._each(one, LANES)

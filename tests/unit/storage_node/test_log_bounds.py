@@ -1,0 +1,48 @@
+"""What a listing promises rests on an index that is read after the promise is known."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from common.identifiers import LOWEST
+from storage_node.store.interface import BucketRow, Lane, LogAddress, Store
+from tests.support.log_node import LogNode
+from tests.support.stores import MemoryCluster
+from tests.support.virtual_time import LoopClock, VirtualLoop, run_virtually
+
+BOTH = dict.fromkeys(Lane, LOWEST)
+
+
+class SlowIndex(MemoryCluster):
+    """The second read of the live lane's index waits on its way to the store."""
+
+    reads = 0
+
+    async def list_buckets(self, log: LogAddress) -> list[BucketRow]:
+        self.reads += log.lane is Lane.LIVE
+        if log.lane is Lane.LIVE and self.reads == 2:
+            await asyncio.sleep(1)
+        return await super().list_buckets(log)
+
+
+def test_what_a_fence_promises_is_looked_for_by_a_later_index() -> None:
+    """A promise read slowly, and an index read meanwhile by another request: the listing misses nothing it covers."""
+    loop = VirtualLoop()
+
+    async def scene() -> None:
+        clock = LoopClock(loop)
+        store = cast("Store", SlowIndex(clock))
+        node, other = (LogNode(store, clock=clock, seed=seed) for seed in (1, 2))
+        queue = await node.queue(application="fenced")
+        slow = asyncio.create_task(node.logs.listing(queue, 1, low_by_lane=BOTH, limit=10))
+        await asyncio.sleep(0.1)
+        assert (await node.read(queue)).messages == ()
+        stored = (await other.publish(queue, b"early")).results[0]
+        listing = await slow
+        assert listing.sure_until[Lane.LIVE] >= stored.message_id
+        assert [one.message.message_id for one in listing.messages] == [stored.message_id]
+        await node.logs.close()
+        await other.logs.close()
+
+    run_virtually(loop, scene())
