@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -68,6 +68,10 @@ class Inflicted(msgspec.Struct, frozen=True, tag="fault"):
     began_s: float
     ended_s: float
     detail: str = ""
+
+
+UNFINISHED: Final = "unfinished: "
+"""Begins the phase that names a client which never found its queue empty."""
 
 
 class Phase(msgspec.Struct, frozen=True, tag="phase"):

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 from common.guarantees import Guarantee
 from common.identifiers import LOWEST, id_from_hex
-from tests.fault.history import Call, Inflicted, Line, Phase, Queue, Run, read_lines
+from tests.fault.history import UNFINISHED, Call, Inflicted, Line, Phase, Queue, Run, read_lines
 from tests.fault.readers import PAGE, messages_of, next_place
 from tests.support.checkers import (
     Acked,
@@ -45,7 +45,8 @@ def judge(file: Path) -> Judged:
     histories = histories_of(run, lines)
     violations = {path: [*check(history), *check_log(history)] for path, history in histories.items()}
     internal = sorted({f"{call.code} answered to {call.kind}" for call in calls if call.code == "internal"})
-    violations["the service"] = internal + disorderly_pages(calls)
+    unfinished = [f"a queue was never empty ({name})" for name in phases if name.startswith(UNFINISHED)]
+    violations["the service"] = internal + unfinished + disorderly_pages(calls)
     return Judged(run, calls, faults, phases, histories, violations)
 
 
