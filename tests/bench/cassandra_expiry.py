@@ -2,13 +2,15 @@
 
 Two tables of a real Cassandra get the same rows at the same time, with a TTL of a minute: one with the compaction of
 the message tables (TWCS, here with windows of a minute), one with UCS.  Both flush every ten seconds.  Told is what
-their compactions read and wrote, how much was dropped without having been read, and when the last file was gone.  The cluster is a new one of one node, or the running one whose folder and addresses are named.
+compactions read and wrote, how much was dropped without having been read, and when the last file was gone.  The
+cluster is a new one of one node, or the running one whose folder and addresses are named.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import sys
 import time
@@ -28,7 +30,7 @@ GRACE_S: Final = 60
 FLUSH_S: Final = 10
 ROWS_PER_S: Final = 20
 BODY_BYTES: Final = 2_000
-KEYSPACE: Final = "expiry"
+KEYSPACE: Final = f"expiry_{os.urandom(4).hex()}"
 PATIENCE_S: Final = 300.0
 MB: Final = 1e6
 TABLES: Final = {
@@ -84,8 +86,7 @@ class Files:
 
 
 def make_tables(connection: Connection) -> None:
-    """Make both tables anew."""
-    connection.execute(f"DROP KEYSPACE IF EXISTS {KEYSPACE}")
+    """Make both tables."""
     connection.execute(
         f"CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'NetworkTopologyStrategy', 'dc1': 1}}"
     )
