@@ -1,4 +1,4 @@
-"""The console page and the browser's client: files of this package, in memory, each under one fixed path.
+"""The console, the examples and the browser's client: files of this package, in memory, each under one fixed path.
 
 No part of a request ever names a file, so none outside can be reached.
 """
@@ -23,6 +23,8 @@ _CONSOLE: Final = {
     "/console": ("console/index.html", "text/html; charset=utf-8"),
     "/console/console.css": ("console/console.css", "text/css; charset=utf-8"),
     "/console/console.js": ("console/console.js", _JAVASCRIPT),
+    "/examples": ("examples/index.html", "text/html; charset=utf-8"),
+    "/examples/examples.js": ("examples/examples.js", _JAVASCRIPT),
 }
 _ANYWHERE: Final = (("Cross-Origin-Resource-Policy", "cross-origin"), ("Access-Control-Allow-Origin", "*"))
 """The client holds no secret: pages of any origin may load it."""
@@ -42,7 +44,7 @@ class StaticFile(NamedTuple):
 
 
 def static_files(*, console: bool) -> dict[str, StaticFile]:
-    """Return path -> file; the console's only where it is switched on."""
+    """Return path -> file; the pages only where the console is switched on."""
     shared: dict[str, str] = dict(HEADERS) | {"Cache-Control": "no-cache"}
     page = tuple((shared | {"Content-Security-Policy": _PAGE_POLICY}).items())
     client = tuple((shared | dict(_ANYWHERE)).items())

@@ -57,16 +57,6 @@ def notice(browser: Browser, text: str) -> None:
     )
 
 
-def problems(browser: Browser, node_modules: Path, scheme: str) -> list[str]:
-    """Return what axe finds wrong with the page as it is, in light or dark."""
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    browser.execute_script((node_modules / "axe-core" / "axe.min.js").read_text())
-    found = browser.execute_async_script("axe.run().then((result) => arguments[0](result.violations))")
-    return [f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']]}" for one in found]
-
-
 def test_a_queue_that_fills_is_seen_to_fill(browser: Browser, web: Web, api: Api) -> None:
     """Messages as they come, the backlog and the oldest age of each group, and the number in the list."""
     queue = new_queue(api)
@@ -179,11 +169,11 @@ def test_its_pages_are_accessible_in_light_and_dark(browser: Browser, web: Web, 
     claim(api, queue, group="mailer")
     browser.console_lines()
     browser.get(f"{web.service.url}/console")
-    found = [f"{scheme}: {one}" for scheme in ("light", "dark") for one in problems(browser, node_modules, scheme)]
+    found = [f"{scheme}: {one}" for scheme in ("light", "dark") for one in browser.problems(node_modules, scheme)]
     sign_in(browser, web)
     open_queue(browser, queue)
     browser.wait_until_script("document.querySelector('[data-group=mailer]')", what="group")
-    found += [f"{scheme}: {one}" for scheme in ("light", "dark") for one in problems(browser, node_modules, scheme)]
+    found += [f"{scheme}: {one}" for scheme in ("light", "dark") for one in browser.problems(node_modules, scheme)]
     assert found == []
     assert browser.console_lines() == []
 

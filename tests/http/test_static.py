@@ -10,7 +10,7 @@ import requests
 from tests.support.configuration import configure
 from tests.support.deployment import Api, Deployment
 
-PAGES = ("/console", "/console/console.css", "/console/console.js")
+PAGES = ("/console", "/console/console.css", "/console/console.js", "/examples", "/examples/examples.js")
 CLIENT = ("/queuey.js", "/queuey.d.ts")
 
 

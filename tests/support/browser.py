@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -38,6 +39,14 @@ class Browser(webdriver.Chrome):
     def console_lines(self) -> list[str]:
         """Return what the page's console said since the last question, violations of its policy included."""
         return [str(line["message"]) for line in self.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    def problems(self, node_modules: Path, scheme: str) -> list[str]:
+        """Return what axe finds wrong with the page as it is, in ``light`` or ``dark``."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.execute_script((node_modules / "axe-core" / "axe.min.js").read_text())
+        found = self.execute_async_script("axe.run().then((result) => arguments[0](result.violations))")
+        return [f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']]}" for one in found]
 
 
 @contextlib.contextmanager

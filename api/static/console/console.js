@@ -5,6 +5,7 @@ import { Queuey, QueueyError } from "/queuey.js";
 const PAGE = 50;
 const LOOK_EVERY_MS = 2_000;
 const POINTS_KEPT = 120; // four minutes of points in a chart
+const POINTS_WIDE = 30; // a chart with fewer is not yet filled
 const LIVE_MOST = 500; // messages kept in the list while following
 
 const $ = (id) => document.getElementById(id);
@@ -115,7 +116,8 @@ async function listQueues({ more = false } = {}) {
 
 function queueRow(queue) {
   const open = element("button", { type: "button", text: queue.queue_name, onclick: attempt(() => openQueue(queue.queue_name)) });
-  return element("tr", { "data-queue": queue.queue_name },
+  const current = queue.queue_name === state.queue?.name ? "true" : undefined;
+  return element("tr", { "data-queue": queue.queue_name, "aria-current": current },
     element("th", { scope: "row" }, open),
     element("td", { class: "number count", text: queue.count.toLocaleString() }),
     element("td", { class: "number", text: queue.partitions }),
@@ -252,7 +254,8 @@ class GroupChart {
   }
 
   #x(index) {
-    return 240 - (this.#points.length - 1 - index) * (240 / (POINTS_KEPT - 1));
+    const wide = Math.max(POINTS_WIDE, this.#points.length);
+    return 240 - (this.#points.length - 1 - index) * (240 / (wide - 1));
   }
 
   #line(value) {
