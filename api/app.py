@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -12,6 +13,7 @@ from werkzeug.routing import BaseConverter
 
 from api.auth.authenticate import Authenticator
 from api.auth.errors import AuthCode, AuthError
+from api.gate import Gate
 from api.quick_flask import QuickFlask
 from api.responses.answers import failure_answer, refusal_answer
 from api.responses.shapes import ErrorAnswer
@@ -56,6 +58,7 @@ def create_app(
     *,
     authenticator: Authenticator,
     meter: Meter | None = None,
+    is_crowded: Callable[[], bool] = lambda: False,
 ) -> Flask:
     """Return the application of one front-end process; opens no socket and reads no file but its own pages."""
     app = QuickFlask("api")
@@ -76,7 +79,7 @@ def create_app(
     app.register_error_handler(HTTPException, _refuse_path)
     app.register_error_handler(Exception, _apologize)
     app.wsgi_app = Frame(  # type: ignore[method-assign]
-        app.wsgi_app,
+        Gate(app.wsgi_app, is_crowded, clock),
         clock,
         _cross_origin(settings),
         front=front,

@@ -18,6 +18,7 @@ import zmq
 from gevent.event import Event
 
 from api.node_client_connection import Connection
+from api.pressure import Pressure
 from api.routing import (
     PATIENCE_S,
     RESTART_PATIENCE_S,
@@ -58,6 +59,8 @@ FIRST_REFRESH_S: Final = 0.05
 """Seconds between questions for the members until the first answer."""
 HOPELESS_S: Final = 5.0
 """Seconds without any node after which calls fail almost at once instead of waiting for one."""
+FEW_IN_FLIGHT: Final = 32
+"""Calls under way that are never too many for one process."""
 HOPELESS_PATIENCE_S: Final = 0.2
 """Seconds that a call waits for a node then."""
 
@@ -151,6 +154,10 @@ class NodeClient:
         for request_id, connection in tuple(self._waiting.items()):
             self._post(connection, EndWait(request_id=request_id))
 
+    def is_crowded(self) -> bool:
+        """Say whether more calls are under way than are kept up with."""
+        return self.in_flight >= FEW_IN_FLIGHT and self._pressure.is_high(self._clock.monotonic_s())
+
     def close(self) -> None:
         """Let go of all sockets; calls under way fail.  A later call begins anew."""
         if self._pid != os.getpid():
@@ -214,6 +221,7 @@ class NodeClient:
         if pending is None:
             return self._lost(send.member, Lost.NOT_SENT)
         answer: Answer | Lost | None = None
+        sent_s = self._clock.monotonic_s()
         if errand.call.wait_s:
             self._waiting[request_id] = connection
         try:
@@ -226,6 +234,9 @@ class NodeClient:
                 self._cancel(connection, request_id, errand)
         if answer is None or isinstance(answer, Lost):
             return self._lost(send.member, answer or Lost.TIMED_OUT)
+        if not errand.call.wait_s:
+            now_s = self._clock.monotonic_s()
+            self._pressure.note(now_s - sent_s, now_s)
         return _typed(answer, errand.operation, send.member)
 
     def _lost(self, member: Member, why: Lost) -> Lost:
@@ -272,6 +283,7 @@ class NodeClient:
         self._connections: dict[str, Connection] = {}
         self._waiting: dict[int, Connection] = {}
         self._ending = False
+        self._pressure = Pressure()
         self._changed = Event()
         self._in_flight = 0
         self._last_up_s = self._clock.monotonic_s()

@@ -22,9 +22,11 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.body import Body
 from gunicorn.workers.ggevent import GeventWorker
 
 from common.clock import SYSTEM_CLOCK
+from common.limits import REQUEST_DEADLINE_MS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -111,6 +113,9 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
     ) -> Iterable[bytes]:
         """Serve one request; the end of its connection is told with the answer, also where it had come before."""
 
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = TimelyInput(environ["wsgi.input"])
+
         def start(*arguments: object) -> object:
             if not self.alive:
                 start_response.__self__.force_close()  # type: ignore[attr-defined]
@@ -139,6 +144,37 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
         self.log.warning("Requests were cut off after %s s (pid:%s)", self.cfg.graceful_timeout, self.pid)
         for server in servers:
             server.stop(timeout=1)
+
+
+class TimelyInput:
+    """A request's body that has ``REQUEST_DEADLINE_MS`` to come, so that slow senders hold nothing for long."""
+
+    def __init__(self, stream: Body) -> None:
+        self._stream = stream
+        self._until_s = SYSTEM_CLOCK.monotonic_s() + REQUEST_DEADLINE_MS / 1000
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is unknown where the next request begins: gunicorn then closes the connection."""
+        return bool(self._stream.failed)
+
+    @failed.setter
+    def failed(self, value: bool) -> None:
+        self._stream.failed = value
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return up to ``size`` bytes.
+
+        Raises:
+            TimeoutError: the body is late.
+        """
+        left_s = max(0.0, self._until_s - SYSTEM_CLOCK.monotonic_s())
+        try:
+            with gevent.Timeout(left_s, TimeoutError("the body is late")):
+                return bytes(self._stream.read(size))
+        except TimeoutError:
+            self.failed = True
+            raise
 
 
 def refuse_new(listener: socket.socket) -> None:

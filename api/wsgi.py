@@ -45,7 +45,9 @@ def build() -> Flask:
         curve_secret=secret,
         on_lost=lambda node, why: meter.count(CounterName.LINK_LOST, node, why.value),
     )
-    created = create_app(settings, client, SYSTEM_CLOCK, authenticator=authenticator, meter=meter)
+    created = create_app(
+        settings, client, SYSTEM_CLOCK, authenticator=authenticator, meter=meter, is_crowded=client.is_crowded
+    )
     created.extensions["pulse"] = Pulse(meter, SYSTEM_CLOCK, in_flight=lambda: client.in_flight)
     created.extensions["end_waits"] = client.end_waits
     tracer = tracer_or_none("queuey-api")

@@ -1,0 +1,18 @@
+"""More publishers than the system carries; ``make faults-overload`` is the long run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.fault.doors.overload import measure
+from tests.support.deployment import deployed
+
+
+def test_what_is_too_much_is_refused_at_once(tmp_path: Path) -> None:
+    """Nothing breaks, refusals say when to come back, memory is bounded, and it is calm again afterwards."""
+    with deployed(tmp_path) as deployment:
+        figures = measure(deployment, seconds=4)
+        log = deployment.front.log(100_000)
+    faults = set(figures.faults()) - {"accepted p99 beyond 5.0 times the calm one"}
+    assert not faults, (faults, figures.lines())
+    assert '"front_end_overloaded"' in log
