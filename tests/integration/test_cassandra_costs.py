@@ -37,6 +37,7 @@ MESSAGES_EACH = 60
 DAY_TICKS = 86_400 * TICKS_PER_SECOND
 DELETED = 100_000
 PAGE = 100
+GROUPS = 20
 LARGE = 1 << 20
 KINDS = pytest.mark.parametrize("application", ["notes", "once"], ids=["plain", "fenced"])
 
@@ -280,3 +281,23 @@ async def slower(node: DeliveryNode, short: QueueRow, emptied: QueueRow, *, afte
                 times[queue.name].append(time.perf_counter() - begun)
             assert len(page.messages) == PAGE
     return statistics.median(times[emptied.name]) / statistics.median(times[short.name])
+
+
+def test_progress_of_many_groups_is_told_with_few_reads() -> None:
+    """Twenty groups of three partitions: at most five reads for each, and groups at one place share their count."""
+
+    async def scenario() -> None:
+        async with a_node() as (node, store):
+            queue = await node.queue(fresh_name("cost"), settings=QueueSettings(partitions=3))
+            for partition in (1, 2, 3):
+                await node.publish(queue, *[b"x"] * 20, partition=partition)
+            for number in range(GROUPS):
+                await node.claim(queue, group=f"group-{number}", limit=2)
+            for _ in range(2):
+                with counted(store) as operations:
+                    groups = await node.groups(queue)
+                assert len(groups) == GROUPS
+                assert {group.backlog + group.in_flight for group in groups} == {60}
+                assert operations.total == operations.reads <= 5 * 3 * GROUPS + 10, operations.by_statement
+
+    asyncio.run(scenario())
