@@ -26,6 +26,7 @@ from common.addresses import (
 )
 from common.conversion import Problem, convert_struct
 from common.guarantees import Guarantee, LogKind
+from common.homes import home_problems
 from common.identity_settings import BrowserIdSettings, OidcIssuerSettings
 from common.limits import (
     BODY_BYTES_CEILING,
@@ -180,6 +181,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Cassandra: the data centre of this node."""
     replication: dict[str, Replicas] | None = None
     """Cassandra: data centre -> replicas.  May be left out where the cluster has one node."""
+    quorum: Literal["global", "local"] = "global"
+    """Cassandra: ``global`` counts a quorum over all data centres.  ``local`` counts it in one: each application then
+    has its ``home_dc``.  Fixed by the first node of a keyspace."""
     migrate_at_start: bool = True
     """Whether a node brings the schema up to date when it starts."""
     username: str = ""
@@ -209,6 +213,8 @@ class ApplicationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Lower-case hex SHA-256 digests of the application's keys, all valid at once."""
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     """What new queues promise."""
+    home_dc: str = ""
+    """With ``[store] quorum = "local"``: the data centre whose nodes alone serve the application; others say so."""
     log: LogKind | None = None
     """``fenced`` makes every new queue's log fenced; left out, the guarantee decides."""
     browserid: BrowserIdSettings | None = None
@@ -254,7 +260,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def contradictions(self) -> tuple[Problem, ...]:
         """Return what is wrong between sections that are right by themselves."""
-        return (*_application_problems(self), *_quota_problems(self), *_sqlite_problems(self), *_link_problems(self))
+        found = (*_application_problems(self), *_quota_problems(self), *_sqlite_problems(self), *_link_problems(self))
+        return (*found, *(Problem(*each) for each in home_problems(self)))
 
 
 def config_file() -> Path:

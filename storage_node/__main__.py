@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import uuid
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,11 @@ import structlog
 from prometheus_client.registry import CollectorRegistry
 
 from common.clock import SYSTEM_CLOCK
+from common.homes import is_home
 from common.link_keys import LinkKeyError, read_curve_secret
 from common.logs import LineWriter, configure_logs
 from common.metrics import Meter
-from common.settings import BadSettingsError, Settings, StoreSettings, load_settings
+from common.settings import BadSettingsError, Settings, load_settings
 from common.tracing import tracer_or_none
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
@@ -78,7 +80,7 @@ async def _serve(settings: Settings, process: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    store = await _open_store(settings.store)
+    store = await _open_store(settings)
     try:
         node = Node(store, settings, process)
         await node.run(stop)
@@ -120,6 +122,7 @@ class Node:
             self._delivery,
             members=self._register.members,
             clock=SYSTEM_CLOCK,
+            is_home=partial(is_home, settings),
         )
         self._metrics_address = link.metrics_address(process)
         meter = Meter(CollectorRegistry())
@@ -179,14 +182,14 @@ class Node:
         await self._server.drain()
 
 
-async def _open_store(settings: StoreSettings) -> Store:
-    if settings.backend == "cassandra":
+async def _open_store(settings: Settings) -> Store:
+    if settings.store.backend == "cassandra":
         from storage_node.store.cql import open_cassandra_store
 
-        return await open_cassandra_store(settings)
+        return await open_cassandra_store(settings.store, is_home=partial(is_home, settings))
     from storage_node.store.sqlite import open_sqlite_store
 
-    return await open_sqlite_store(Path(settings.path))
+    return await open_sqlite_store(Path(settings.store.path))
 
 
 if __name__ == "__main__":

@@ -65,13 +65,16 @@ class Dispatch:
         *,
         members: Callable[[], Awaitable[ops.Members]],
         clock: Clock,
+        is_home: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """``is_home`` tells of an application whether this node's data centre serves it."""
         self._store = store
         self._queues = queues
         self._logs = logs
         self._delivery = delivery
         self._members = members
         self._clock = clock
+        self._is_home = is_home
         self._revocations = Revocations(store, clock=clock)
         self.table: Final[dict[type[ops.Operation], Handler]] = {
             ops.CreateQueue: self._create_queue,
@@ -104,6 +107,8 @@ class Dispatch:
         Raises:
             FailureError: the refusal to send instead of a reply.
         """
+        if isinstance(operation, ops.ApplicationOperation) and not self._is_home(operation.application):
+            raise refuse(Code.MOVED, "application", "is served in another data centre")
         try:
             return await self.table[type(operation)](operation, context)
         except StoreError as error:

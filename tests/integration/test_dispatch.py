@@ -265,8 +265,8 @@ def test_a_stores_error_is_answered_by_its_name(
         async def fail(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(service.node.store, "list_queues", fail)
-        wanted = ops.ListQueues(application="notes", caller=NOTES, offset=None, limit=1, include_count=False)
+        monkeypatch.setattr(service.node.store, "insert_queue", fail)
+        wanted = ops.CreateQueue(application="notes", caller=NOTES, queue="new", settings=ops.QueueSettings())
         assert await service.refused(wanted) is code
 
     serve(test)

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from cassandra import ConsistencyLevel
@@ -26,7 +26,7 @@ from cassandra.policies import (
     NoSpeculativeExecutionPolicy,
     TokenAwarePolicy,
 )
-from cassandra.query import BatchStatement, BatchType, dict_factory, tuple_factory
+from cassandra.query import BatchStatement, BatchType, SimpleStatement, dict_factory, tuple_factory
 
 from common.clock import SYSTEM_CLOCK
 from storage_node.store.cql.faults import reason_of
@@ -47,11 +47,16 @@ UNHEARD_PAUSE_S: Final = 0.1
 READ_SPECULATION_S: Final = 0.1
 WRITE_SPECULATION_S: Final = 0.5
 
-LEVELS: Final = {
+GLOBAL_LEVELS: Final = {
     Level.ONE: ConsistencyLevel.LOCAL_ONE,
     Level.QUORUM: ConsistencyLevel.QUORUM,
     Level.EACH_QUORUM: ConsistencyLevel.EACH_QUORUM,
     Level.SERIAL: ConsistencyLevel.SERIAL,
+}
+LOCAL_LEVELS: Final = {
+    **GLOBAL_LEVELS,
+    Level.QUORUM: ConsistencyLevel.LOCAL_QUORUM,
+    Level.SERIAL: ConsistencyLevel.LOCAL_SERIAL,
 }
 
 _UNHEARD_OF: Final = re.compile(
@@ -72,12 +77,14 @@ class Place(NamedTuple):
     username: str
     password: str
     tls_ca_file: str
+    quorum: str = "global"
 
 
 class Connection:
     """One session of this process, made after any fork.  Blocking calls are for threads; ``send`` is for the loop."""
 
     def __init__(self, place: Place) -> None:
+        self._levels = LOCAL_LEVELS if place.quorum == "local" else GLOBAL_LEVELS
         self._cluster = Cluster(
             contact_points=list(place.hosts),
             port=place.port,
@@ -86,7 +93,7 @@ class Connection:
             ssl_context=ssl.create_default_context(cafile=place.tls_ca_file) if place.tls_ca_file else None,
             sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             compression=False,
-            execution_profiles=_profiles(place.local_dc),
+            execution_profiles=_profiles(place.local_dc, self._levels),
             reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
             connect_timeout=CONNECT_TIMEOUT_S,
             idle_heartbeat_interval=HEARTBEAT_S,
@@ -102,10 +109,19 @@ class Connection:
         """Let go of all connections."""
         self._cluster.shutdown()
 
-    def execute(self, text: str, values: Sequence[object] = (), *, timeout_s: float = 30.0) -> list[tuple[Any, ...]]:
-        """Run one statement of administration and wait for it."""
+    def execute(
+        self, text: str, values: Sequence[object] = (), *, timeout_s: float = 30.0, nearby: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement of administration over all data centres and wait for it.
+
+        ``nearby`` asks for no more than what the deployment calls a quorum: a node then starts while others are away.
+        """
+        level = self._levels[Level.QUORUM] if nearby else ConsistencyLevel.QUORUM
+        statement = SimpleStatement(text, consistency_level=level)
         return _until_known(
-            lambda: list(self._session.execute(text, values or None, timeout=timeout_s, execution_profile="admin"))
+            lambda: list(
+                self._session.execute(statement, values or None, timeout=timeout_s, execution_profile="admin")
+            )
         )
 
     def settle_schema(self) -> None:
@@ -118,8 +134,8 @@ class Connection:
         """Prepare all statements on every host; one that the server refuses stops the start."""
         for statement in statements:
             prepared = self._prepare(qualify(statement.text, keyspace))
-            prepared.consistency_level = LEVELS[statement.level]
-            prepared.serial_consistency_level = ConsistencyLevel.SERIAL
+            prepared.consistency_level = self._levels[statement.level]
+            prepared.serial_consistency_level = self._levels[Level.SERIAL]
             prepared.is_idempotent = statement.kind.is_idempotent
             self._prepared[statement.name] = (prepared, statement.kind)
 
@@ -147,15 +163,15 @@ class Connection:
         prepared, kind = self._prepared[name]
         bound = prepared.bind(values)
         if level is not None:
-            bound.consistency_level = LEVELS[level]
+            bound.consistency_level = self._levels[level]
         _attach(self._session.execute_async(bound, execution_profile=kind.value, host=host), deliver)
 
     def send_batch(
         self, calls: Sequence[tuple[str, Sequence[object]]], deliver: Deliver, *, kind: Kind, level: Level
     ) -> None:
         """Send statements of one partition together: applied as one."""
-        batch = BatchStatement(BatchType.UNLOGGED, consistency_level=LEVELS[level])
-        batch.serial_consistency_level = ConsistencyLevel.SERIAL
+        batch = BatchStatement(BatchType.UNLOGGED, consistency_level=self._levels[level])
+        batch.serial_consistency_level = self._levels[Level.SERIAL]
         batch.is_idempotent = kind.is_idempotent
         for name, values in calls:
             batch.add(self._prepared[name][0].bind(values))
@@ -196,7 +212,7 @@ def _attach(answer: ResponseFuture, deliver: Deliver) -> None:
     answer.add_callbacks(lambda rows: deliver(rows, None), lambda error: deliver(None, error))
 
 
-def _profiles(local_dc: str) -> dict[object, ExecutionProfile]:
+def _profiles(local_dc: str, levels: Mapping[Level, int]) -> dict[object, ExecutionProfile]:
     def profile(*, speculation_s: float | None, rows: object = tuple_factory, timeout_s: float) -> ExecutionProfile:
         nearby = DCAwareRoundRobinPolicy(local_dc=local_dc)
         return ExecutionProfile(
@@ -208,13 +224,14 @@ def _profiles(local_dc: str) -> dict[object, ExecutionProfile]:
                 if speculation_s is None
                 else ConstantSpeculativeExecutionPolicy(speculation_s, 2)
             ),
-            consistency_level=ConsistencyLevel.QUORUM,
-            serial_consistency_level=ConsistencyLevel.SERIAL,
+            consistency_level=levels[Level.QUORUM],
+            serial_consistency_level=levels[Level.SERIAL],
             request_timeout=timeout_s,
             row_factory=rows,
         )
 
     admin = profile(speculation_s=None, timeout_s=30.0)
+    admin.serial_consistency_level = ConsistencyLevel.SERIAL  # the schema belongs to all data centres
     return {
         EXEC_PROFILE_DEFAULT: admin,
         "admin": admin,

@@ -41,7 +41,8 @@ class _Erasure(NamedTuple):
 class Erasures:
     """The internal ids that were given up."""
 
-    def __init__(self, session: CqlSession, *, clock: Clock) -> None:
+    def __init__(self, session: CqlSession, *, clock: Clock, is_home: Callable[[str], bool] = lambda _: True) -> None:
+        self._is_home = is_home
         self._session = session
         self._clock = clock
         self._shard = 0
@@ -71,7 +72,12 @@ class Erasures:
         await self._session.write("write_erasure", _shard(row.queue_id), *values)
 
     async def _is_due(self, erasure: _Erasure, stands: Stands) -> bool:
-        """Is it certain that nobody has the id?  What was never removed after all is struck off."""
+        """Is it certain that nobody has the id?  What was never removed after all is struck off.
+
+        Only the home of its application can tell: elsewhere neither removal nor queue may have arrived.
+        """
+        if not self._is_home(_DECODER.decode(erasure.row).application):
+            return False
         if erasure.is_sure:
             return True
         if self._clock.now_ticks() - erasure.since < DECIDED_AFTER_TICKS:

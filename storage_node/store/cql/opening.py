@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -20,15 +20,19 @@ from storage_node.store.errors import StoreFailedError
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
-async def open_cassandra_store(settings: StoreSettings, *, clock: Clock = SYSTEM_CLOCK) -> CassandraStore:
+async def open_cassandra_store(
+    settings: StoreSettings, *, clock: Clock = SYSTEM_CLOCK, is_home: Callable[[str], bool] = lambda _: True
+) -> CassandraStore:
     """Open the store on the running loop, in the process that uses it.
+
+    ``is_home`` tells of an application whether this node's data centre serves it.
 
     Raises:
         StoreFailedError: not reachable, not allowed in, no replication given where it is needed, or a schema that is
-            missing, newer, or refused.
+            missing, newer, or refused, or made for another kind of quorum.
     """
     connection = await asyncio.to_thread(_open, settings)
-    return CassandraStore(CqlSession(connection, asyncio.get_running_loop()), clock)
+    return CassandraStore(CqlSession(connection, asyncio.get_running_loop()), clock, is_home=is_home)
 
 
 def apply_schema(settings: StoreSettings) -> int:
@@ -51,6 +55,7 @@ def _open(settings: StoreSettings) -> Connection:
             schema.migrate(connection, keyspace=settings.keyspace, replication=_replication(settings, connection))
         else:
             schema.check(connection, keyspace=settings.keyspace)
+        schema.fix_quorum(connection, keyspace=settings.keyspace, quorum=settings.quorum)
         connection.settle_schema()
         connection.prepare(load_statements(), settings.keyspace)
     except BaseException:
@@ -62,7 +67,15 @@ def _open(settings: StoreSettings) -> Connection:
 def _connect(settings: StoreSettings) -> Connection:
     password = Path(settings.password_file).read_text().strip() if settings.password_file else ""
     return Connection(
-        Place(settings.hosts, settings.port, settings.local_dc, settings.username, password, settings.tls_ca_file)
+        Place(
+            settings.hosts,
+            settings.port,
+            settings.local_dc,
+            settings.username,
+            password,
+            settings.tls_ca_file,
+            settings.quorum,
+        )
     )
 
 

@@ -28,6 +28,10 @@ _RELEASE: Final = "DELETE FROM schema_lock WHERE name = 'schema' IF holder = %s"
 _STEP_NAME: Final = re.compile(r"(\d{4})_(\w+)\.cql")
 
 
+_QUORUM: Final = "quorum"
+"""Besides the lock itself, the row of its table that is taken once for good."""
+
+
 class Step(NamedTuple):
     """One numbered file."""
 
@@ -52,7 +56,7 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
     """
     _make_keyspace(connection, keyspace, replication)
     lock = _Lock(connection, keyspace)
-    if not lock.take(unless=lambda: not missing_steps(connection, keyspace)):
+    if not lock.take(unless=lambda: not missing_steps(connection, keyspace, nearby=True)):
         return 0
     try:
         connection.settle_schema()
@@ -65,9 +69,9 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
         lock.release()
 
 
-def missing_steps(connection: Connection, keyspace: str) -> list[Step]:
+def missing_steps(connection: Connection, keyspace: str, *, nearby: bool = False) -> list[Step]:
     """Return the steps that the keyspace does not have yet."""
-    rows = connection.execute(qualify("SELECT number FROM schema_steps WHERE part = 'all'", keyspace))
+    rows = connection.execute(qualify("SELECT number FROM schema_steps WHERE part = 'all'", keyspace), nearby=nearby)
     applied = {number for (number,) in rows}
     steps = load_steps()
     if applied - {step.number for step in steps}:
@@ -84,8 +88,25 @@ def check(connection: Connection, *, keyspace: str) -> None:
     found = connection.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,))
     if ("schema_steps",) not in found:
         raise StoreFailedError(f"the keyspace {keyspace} has no schema: apply it first")
-    if missing_steps(connection, keyspace):
+    if missing_steps(connection, keyspace, nearby=True):
         raise StoreFailedError(f"the schema of the keyspace {keyspace} is not up to date: apply the missing steps")
+
+
+def fix_quorum(connection: Connection, *, keyspace: str, quorum: str) -> None:
+    """Write down, once for a keyspace, over what its quorums are counted: serial levels are never mixed on one row.
+
+    Raises:
+        StoreFailedError: it was made for the other kind.
+    """
+    mark, place = uuid.uuid5(uuid.NAMESPACE_OID, f"quorum {quorum}"), (_QUORUM,)
+    text = qualify("SELECT holder FROM schema_lock WHERE name = %s", keyspace)
+    standing = connection.execute(text, place, nearby=True)
+    if not standing:
+        take = qualify("INSERT INTO schema_lock (name, holder) VALUES (%s, %s) IF NOT EXISTS", keyspace)
+        row = connection.execute(take, (*place, mark))[0]
+        standing = [(mark if row[0] else row[-1],)]
+    if standing[0][0] != mark:
+        raise StoreFailedError(f"the keyspace {keyspace} was made for another [store] quorum than {quorum}")
 
 
 def _make_keyspace(connection: Connection, keyspace: str, replication: Mapping[str, int]) -> None:

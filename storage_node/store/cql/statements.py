@@ -34,7 +34,10 @@ class Kind(StrEnum):
 
 
 class Level(StrEnum):
-    """How many replicas answer; the names of the statements file."""
+    """How many replicas answer; the names of the statements file.
+
+    QUORUM and SERIAL are those of the deployment: over all data centres, or in the node's own.
+    """
 
     ONE = "one"
     QUORUM = "quorum"

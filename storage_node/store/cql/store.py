@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from common.clock import Clock
@@ -41,9 +41,9 @@ class CassandraStore:
 
     capabilities: ClassVar[Capabilities] = Capabilities(plain_logs=True, several_nodes=True, buckets=True)
 
-    def __init__(self, session: CqlSession, clock: Clock) -> None:
+    def __init__(self, session: CqlSession, clock: Clock, *, is_home: Callable[[str], bool] = lambda _: True) -> None:
         self._session = session
-        self._erasures = Erasures(session, clock=clock)
+        self._erasures = Erasures(session, clock=clock, is_home=is_home)
         self._queues = Queues(session, clock=clock, erasures=self._erasures)
         self._buckets = Buckets(session, clock)
         self._keys = Keys(session, clock)
