@@ -16,6 +16,10 @@ ONLY_GROUP: Final = "only_group"
 """Attribute of a redriven message: the group that failed; the others settle it unseen."""
 
 
+_HANDED_OUT: Final = frozenset({Stage.LEASED, Stage.WAITING})
+_OVER: Final = frozenset({Stage.SETTLED, Stage.PASSED})
+
+
 class Corpse(NamedTuple):
     """A message delivered as often as it may be."""
 
@@ -83,10 +87,17 @@ class Candidates:
         return not self._ended and any(self._fate(place) in (_Fate.GO, _Fate.DEAD, _Fate.UNSEEN) for place in places)
 
     def _oldest_first(self) -> list[Place]:
-        looked_up = [*self.found.messages, *self.found.gone]
-        before = [place for place in looked_up if self._stage(place) in (Stage.LEASED, Stage.WAITING)]
-        new = sorted(place for place in self.found.messages if self._stage(place) is Stage.NEW)
-        return [*before, *new]
+        before: list[Place] = []
+        new: list[Place] = []
+        for place in self.found.messages:
+            stage = self._stage(place)
+            if stage is Stage.NEW:
+                new.append(place)
+            elif stage in _HANDED_OUT:
+                before.append(place)
+        before += [place for place in self.found.gone if self._stage(place) in _HANDED_OUT]
+        new.sort()
+        return before + new
 
     def _in_order(self) -> list[Place]:
         known = self.cell.in_order_until()
@@ -104,6 +115,8 @@ class Candidates:
     def _admit(self, place: Place) -> bool:
         """Act on what is found; ``True`` if it may go out."""
         fate = self._fate(place)
+        if fate is _Fate.GO:
+            return True
         if fate is _Fate.BLOCKED:
             self.blocked = True
         elif fate is _Fate.GONE:
@@ -115,11 +128,12 @@ class Candidates:
         self.changed |= fate in (_Fate.GONE, _Fate.UNSEEN, _Fate.DEAD)
         if self.cell.strict and fate in (_Fate.BLOCKED, _Fate.DEAD, _Fate.SKIP):
             self._ended = True
-        return fate is _Fate.GO
+        return False
 
     def _fate(self, place: Place) -> _Fate:
         entry = self._state.lanes[place.lane].entries.get(place.message_id)
-        if place in self.cell.dying or not self._is_due(entry) or self._stage(place) in (Stage.SETTLED, Stage.PASSED):
+        stage = self._stage(place) if entry is None else entry.stage
+        if stage in _OVER or place in self.cell.dying or not self._is_due(entry):
             return _Fate.SKIP
         message = self.found.messages.get(place)
         if message is None:

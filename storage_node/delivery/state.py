@@ -113,7 +113,8 @@ class State:
 
     def __len__(self) -> int:
         """Entries and runs: what ``max_in_flight`` bounds."""
-        return sum(len(lane.entries) + len(lane.runs) for lane in self.lanes)
+        live, delayed = self.lanes
+        return len(live.entries) + len(live.runs) + len(delayed.entries) + len(delayed.runs)
 
     def items(self) -> Iterator[tuple[Lane, MessageId, Entry]]:
         """All entries."""
@@ -128,7 +129,9 @@ class State:
 def place(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
     """Set an entry and index it."""
     part = state.lanes[lane]
-    _uncount(state, lane, message_id, part.entries.get(message_id))
+    old = part.entries.get(message_id)
+    if old is not None:
+        _uncount(state, lane, message_id, old)
     part.entries[message_id] = entry
     _count(state, lane, message_id, entry)
     if entry.stage is not Stage.SETTLED:
@@ -143,7 +146,9 @@ def place(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None
 
 def drop(state: State, lane: Lane, message_id: MessageId) -> None:
     """Forget an entry; what is then true of the message is said by position."""
-    _uncount(state, lane, message_id, state.lanes[lane].entries.pop(message_id, None))
+    old = state.lanes[lane].entries.pop(message_id, None)
+    if old is not None:
+        _uncount(state, lane, message_id, old)
 
 
 def _count(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
@@ -154,9 +159,7 @@ def _count(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> Non
             state.labels.setdefault(entry.label, set()).add((message_id, lane))
 
 
-def _uncount(state: State, lane: Lane, message_id: MessageId, entry: Entry | None) -> None:
-    if entry is None:
-        return
+def _uncount(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
     if entry.held:
         state.displaced.append((lane, message_id, entry))
     state.again -= _is_again(entry)
@@ -194,8 +197,9 @@ def stage_of(state: State, lane: Lane, message_id: MessageId) -> Stage:
     entry = part.entries.get(message_id)
     if entry is not None:
         return entry.stage
-    passed = message_id <= part.position or in_runs(part, message_id)
-    return Stage.PASSED if passed else Stage.NEW
+    if message_id <= part.position or (part.runs and in_runs(part, message_id)):
+        return Stage.PASSED
+    return Stage.NEW
 
 
 def in_runs(part: LaneState, message_id: MessageId) -> bool:
