@@ -8,6 +8,7 @@ A store without buckets has bucket 0 and none of this.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from typing import Final, NamedTuple
 
@@ -15,7 +16,7 @@ from common.clock import Clock
 from common.guarantees import LogKind
 from common.identifiers import TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
 from common.limits import BUCKET_BYTES_MAX, BUCKET_MESSAGES_MAX, BUCKET_SPAN_MS, LATE_WINDOW_MS, PUBLISH_DEADLINE_MS
-from storage_node.log.warm import Recent, WarmLog
+from storage_node.log.warm import Reading, Recent, WarmLog
 from storage_node.store.interface import Fence, Lane, LogAddress, Store
 
 SPAN_TICKS: Final = BUCKET_SPAN_MS * TICKS_PER_MS
@@ -51,8 +52,29 @@ class Buckets:
             return ONLY
         warm = self._warm.of(log)
         began_s = self._clock.monotonic_s()
-        if warm.index_read_s > (began_s - INDEX_AGE_S_MAX if since_s is None else since_s):
+        since_s = began_s - INDEX_AGE_S_MAX if since_s is None else since_s
+        if warm.index_read_s > since_s:
             return warm.index
+        if warm.reading is not None and warm.reading.began_s > since_s:
+            return await asyncio.shield(warm.reading.task)
+        return await self._read_index(log, warm, began_s)
+
+    def begin_index(self, log: LogAddress) -> None:
+        """Read the index if it is not known; who asks for it meanwhile waits for this read."""
+        warm, began_s = self._warm.of(log), self._clock.monotonic_s()
+        if not self.cut or warm.reading is not None or began_s - warm.index_read_s < INDEX_AGE_S_MAX:
+            return
+
+        def done(task: asyncio.Task[tuple[int, ...]]) -> None:
+            warm.reading = None
+            if not task.cancelled():
+                task.exception()  # whoever waited has it; the others ask for themselves
+
+        task = asyncio.get_running_loop().create_task(self._read_index(log, warm, began_s))
+        warm.reading = Reading(began_s, task)
+        task.add_done_callback(done)
+
+    async def _read_index(self, log: LogAddress, warm: WarmLog, began_s: float) -> tuple[int, ...]:
         rows = await self._store.list_buckets(log)
         index = tuple([row.bucket for row in rows])
         if began_s >= warm.index_read_s:
@@ -121,7 +143,7 @@ class Buckets:
         earlier = [number for number in index if number < bucket]
         return [
             number
-            for number, end in zip(earlier, [*earlier[1:], bucket], strict=True)
+            for number, end in zip(earlier, [*earlier[1:], bucket], strict=False)
             if end > ticks - ATTEMPTS_TICKS_MAX
         ][::-1]
 
