@@ -15,6 +15,7 @@ from common.protocol.failures import Code, FailureError, refuse
 from storage_node.access import Right, is_allowed, is_granted, is_owner
 from storage_node.log.logs import Logs
 from storage_node.log.outcomes import OUTCOME_UNKNOWN, STORE_UNAVAILABLE, failure_of
+from storage_node.log.waiters import QueueGoneError
 from storage_node.queues import Queues, queue_info
 from storage_node.revocations import Revocations
 from storage_node.store.errors import StoreError
@@ -126,7 +127,10 @@ class Dispatch:
             row = self._queues.known(operation.application, operation.queue)
             if row is None or not is_allowed(right, operation.caller, row):
                 row = await self._admit(right, operation, row)
-            return await handler(operation, row, context)
+            try:
+                return await handler(operation, row, context)
+            except QueueGoneError:
+                return await handler(_not_waiting(operation), await self._admit(right, operation, None), context)
 
         return admitted
 
@@ -248,6 +252,12 @@ class Dispatch:
         if operation.store:
             await self._store.ping()
         return ops.Done()
+
+
+def _not_waiting(operation: ops.QueueOperation) -> ops.QueueOperation:
+    """Return the same without its wait: it answers what the name of the queue that is gone has now."""
+    assert isinstance(operation, ops.Claim | ops.Read), "nothing else waits"
+    return msgspec.structs.replace(operation, wait_ms=0)
 
 
 def _denied() -> FailureError:

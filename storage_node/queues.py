@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -54,6 +54,10 @@ class Queues:
         self._clock = clock
         self._rng = rng
         self._applications = applications
+        self.on_given_up: Callable[[QueueId], None] = _nobody
+        """Called when this node has deleted or emptied the queue of this internal id."""
+        self.on_reading: Callable[[str, str], None] = _no_one
+        """Called with application and name as a row is about to be read."""
         self._known: dict[tuple[str, str], _Known] = {}
         self._changes: dict[tuple[str, str], int] = {}
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -89,6 +93,7 @@ class Queues:
     async def read(self, application: str, name: str) -> QueueRow | None:
         """Read the row now, and remember it unless this node changed it meanwhile."""
         key = (application, name)
+        self.on_reading(application, name)
         began_s = self._clock.monotonic_s()
         self._reads[key] = self._reads.get(key, 0) + 1
         changes = self._changes.get(key, 0)
@@ -165,7 +170,9 @@ class Queues:
 
     async def _delete(self, application: str, name: str) -> None:
         for _ in range(CHANGE_TRIES_MAX):
-            if await self._store.remove_queue(await self._standing(application, name)):
+            standing = await self._standing(application, name)
+            if await self._store.remove_queue(standing):
+                self.on_given_up(standing.queue_id)
                 return
         raise _contended()
 
@@ -174,6 +181,7 @@ class Queues:
             standing = await self._standing(application, name)
             changed = msgspec.structs.replace(standing, queue_id=self._new_id(), version=standing.version + 1)
             if await self._store.replace_queue(changed, standing.version):
+                self.on_given_up(standing.queue_id)
                 await self._store.forget_data(standing)
                 return changed
         raise _contended()
@@ -282,6 +290,14 @@ class Queues:
         if promised.guarantee is Guarantee.EXACTLY_ONCE or LogKind.FENCED in (settings.log, promised.log):
             return LogKind.FENCED
         return LogKind.PLAIN
+
+
+def _nobody(_queue_id: QueueId) -> None:
+    """Nobody waits for messages of queues."""
+
+
+def _no_one(_application: str, _name: str) -> None:
+    """Nobody reads ahead."""
 
 
 def lifetime_of(ttl_s: int) -> int:

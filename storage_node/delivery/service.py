@@ -37,6 +37,7 @@ from storage_node.delivery.state import Lease
 from storage_node.delivery.tools import in_parts
 from storage_node.log.logs import Logs
 from storage_node.log.reader import to_message
+from storage_node.log.waiters import QueueGoneError
 from storage_node.queues import Queues
 from storage_node.store.interface import QueueRow, Store
 
@@ -114,7 +115,7 @@ class Delivery:
         if not operation.ack:
             acking.close()
             return ops.Claims(claims=self._claims(wanted, await claiming), acked=(), guarantee=queue.guarantee)
-        acked, taken = await _both(acking, claiming)
+        acked, taken = await _both(acking, _unless_gone(claiming))
         return ops.Claims(claims=self._claims(wanted, taken), acked=acked, guarantee=queue.guarantee)
 
     def _claims(self, wanted: Wanted, taken: Sequence[tuple[int, Taken]]) -> tuple[ops.Claimed, ...]:
@@ -224,6 +225,16 @@ async def _both(
     """Begin the acks first, so that a row judges them before the claim of the same round."""
     acked, taken = await asyncio.gather(acking, claiming)
     return acked, taken
+
+
+async def _unless_gone(
+    claiming: Coroutine[object, object, list[tuple[int, Taken]]],
+) -> list[tuple[int, Taken]]:
+    """Give nothing where the queue goes while the claim waits: the acks beside it have their answers."""
+    try:
+        return await claiming
+    except QueueGoneError:
+        return []
 
 
 def _claimed(wanted: Wanted, partition: int, one: Taken) -> ops.Claimed:

@@ -57,6 +57,8 @@ class Logs:
         self._listings = Listings(tools, self._writers, self._bounds)
         self._appends = Appends(tools, self._writers)
         self._watches = Watches(tools, self._listings)
+        queues.on_given_up = tools.waiters.give_up
+        queues.on_reading = tools.ahead.begin
         self._background: list[asyncio.Task[None]] = []
         self.publishing = Publishing(self._appends, queues, clock=clock, rng=rng)
         self.reader = Reader(self._listings, self._bounds, self._watches, clock=clock)

@@ -9,6 +9,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from common.identifiers import TICKS_PER_MS, TICKS_PER_SECOND, MessageId, QueueId, id_after, last_id_at, ticks_of
@@ -108,6 +109,8 @@ class Watches:
         if not partitions:
             del self._watched[watched.queue.queue_id]
             return
+        if self._tools.several_nodes:
+            await self._give_up_if_gone(watched.queue)
         pauses_s = [self._rescan_s(len(partitions))]
         for partition in sorted(partitions):
             try:
@@ -117,6 +120,12 @@ class Watches:
         pause_s = min(pauses_s)
         if pause_s != float("inf"):
             self._look_at(watched, self._tools.clock.monotonic_s() + pause_s)
+
+    async def _give_up_if_gone(self, queue: QueueRow) -> None:
+        """End the waits for a queue that another node has deleted or emptied."""
+        with suppress(StoreError):
+            if not await self._tools.queues.stands(queue):
+                self._tools.waiters.give_up(queue.queue_id)
 
     def _rescan_s(self, partitions: int) -> float:
         """Return the pause between looks for other nodes' messages: longer where very many wait."""

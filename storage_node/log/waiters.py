@@ -9,6 +9,14 @@ from types import TracebackType
 from typing import Final
 
 from common.identifiers import QueueId
+from storage_node.log.warm import Recent
+
+GONE_KEPT_MAX: Final = 10_000
+"""Internal ids given up lately: a request that found its queue before that begins to wait soon, or not at all."""
+
+
+class QueueGoneError(Exception):
+    """The queue was deleted or emptied: its internal id, under which this request waits, is given up."""
 
 
 class Ending:
@@ -38,7 +46,7 @@ ENDING: Final[ContextVar[Ending | None]] = ContextVar("ending", default=None)
 class Watch:
     """One waiting request.  It costs one entry in a table, and no task."""
 
-    __slots__ = ("_ending", "_future", "_waiters", "partitions", "queue_id", "woken")
+    __slots__ = ("_ending", "_future", "_waiters", "gone", "partitions", "queue_id", "woken")
 
     def __init__(self, waiters: Waiters, queue_id: QueueId, partitions: frozenset[int]) -> None:
         self._waiters = waiters
@@ -47,6 +55,8 @@ class Watch:
         self.queue_id = queue_id
         self.partitions = partitions
         self.woken = False
+        self.gone = False
+        """Its queue was deleted or emptied."""
 
     def __enter__(self) -> Watch:
         self._waiters.add(self)
@@ -68,9 +78,14 @@ class Watch:
         """Wait until woken since the last wait (then at once), at most so long; ``False`` when time ran out.
 
         Also returns at once, ``False``, while the node or the front end that asked drains.
+
+        Raises:
+            QueueGoneError: at once, whether that was before the wait began or in it.
         """
-        if not self.woken and not self.draining and timeout_s > 0:
+        if not self.woken and not self.draining and not self.gone and timeout_s > 0:
             await self._sleep(timeout_s)
+        if self.gone:
+            raise QueueGoneError
         woken, self.woken = self.woken, False
         return woken
 
@@ -106,6 +121,7 @@ class Waiters:
         self.on_delayed: Callable[[QueueId], None] = _nobody
         """Called when a delayed message was stored: its due time may be the next one."""
         self.draining = False
+        self._gone: Recent[QueueId, bool] = Recent(lambda: False, size_max=GONE_KEPT_MAX)
 
     def watch(self, queue_id: QueueId, partitions: Iterable[int]) -> Watch:
         """Make a watch; it counts between ``__enter__`` and ``__exit__``."""
@@ -113,6 +129,7 @@ class Waiters:
 
     def add(self, watch: Watch) -> None:
         """Let it be woken."""
+        watch.gone = self._gone.get(watch.queue_id, default=False)
         self._by_queue.setdefault(watch.queue_id, {})[watch] = None
 
     def remove(self, watch: Watch) -> None:
@@ -132,6 +149,13 @@ class Waiters:
         for watch in self._by_queue.get(queue_id, ()):
             if partition in watch.partitions:
                 watch.wake()
+
+    def give_up(self, queue_id: QueueId) -> None:
+        """End all waiting for a queue under an internal id that it has no more, now and from now on."""
+        self._gone.put(queue_id, True)
+        for watch in self._by_queue.get(queue_id, ()):
+            watch.gone = True
+            watch.end()
 
     def drain(self) -> None:
         """End all waiting, now and from now on."""
