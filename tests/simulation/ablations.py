@@ -1,15 +1,10 @@
-"""Rules of the design switched off one at a time: a run that does not notice would prove nothing.
-
-Each ablation names the rule, the scenarios that can show its absence, and how it is taken out of the real code.
-"""
+"""Rules of the design switched off one at a time: a run that does not notice would prove nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any
 
-from common.guarantees import Guarantee
 from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
 from common.limits import LATE_WINDOW_MS
 from storage_node.delivery import exactly_once, groups, moves, service
@@ -23,60 +18,12 @@ from storage_node.log.clockcheck import ClockCheck
 from storage_node.log.outcomes import OUTCOME_UNKNOWN
 from storage_node.log.pending import latest_deadline_s
 from storage_node.store.interface import Applied
-from tests.simulation.run import Run, run_seed
-from tests.simulation.scenario import Scenario
+from tests.simulation.ablation import ALO, AMO, EO, Ablation, changed_call, instead, of, swapped
+from tests.simulation.run import Run
+from tests.simulation.upheaval_ablations import UPHEAVALS
 from tests.support.stores import Bucket
 
-Patch = Callable[[Run], AbstractContextManager[object]]
 D_TICKS = LATE_WINDOW_MS * TICKS_PER_MS
-
-
-class Ablation(NamedTuple):
-    """One rule switched off."""
-
-    rule: str
-    change: Callable[[Scenario], Scenario]
-    patch: Patch
-    quick: bool = True
-    """Noticed soon enough for the everyday tests."""
-
-    def run(self, seed: int) -> list[str]:
-        """Run one seed without the rule."""
-        return run_seed(seed, change=self.change, ablation=self.patch)
-
-    def noticed_at(self, *, seeds: int = 500) -> int | None:
-        """Return the first seed that notices."""
-        return next((seed for seed in range(1, seeds + 1) if self.run(seed)), None)
-
-
-@contextmanager
-def swapped(*changes: tuple[Any, str, object]) -> Iterator[None]:
-    """Put other values in the place of attributes, for a while."""
-    with ExitStack() as stack:
-        for owner, name, value in changes:
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, value)
-        yield
-
-
-def _of(guarantee: Guarantee, **features: Any) -> Callable[[Scenario], Scenario]:
-    plainly: dict[str, Any] = {
-        "guarantee": guarantee,
-        "log": None,
-        "strict": False,
-        "seek": False,
-        "end": False,
-        "delays": False,
-        "give_back": False,
-        "max_deliveries": 0,
-        "partitions": 1,
-        "rough": 2.0,
-        "keyed": 0.3 if guarantee is Guarantee.EXACTLY_ONCE else 0.0,
-    }
-    return lambda scenario: scenario._replace(**{**plainly, **features})
-
-
-ALO, AMO, EO = Guarantee.AT_LEAST_ONCE, Guarantee.AT_MOST_ONCE, Guarantee.EXACTLY_ONCE
 
 
 # --- the log --------------------------------------------------------------------------------------------------
@@ -91,7 +38,7 @@ def _late_key_counts(_: Run) -> AbstractContextManager[None]:
 
 
 def _key_unconfirmed(run: Run) -> AbstractContextManager[None]:
-    return _instead(run, "confirm_keys", lambda *_args, **_kwargs: True)
+    return instead(run, "confirm_keys", lambda *_args, **_kwargs: True)
 
 
 def _confirmed_whatever_stands(run: Run) -> AbstractContextManager[None]:
@@ -101,7 +48,7 @@ def _confirmed_whatever_stands(run: Run) -> AbstractContextManager[None]:
         kept._buckets(log)[bucket].confirmed.update(key.key for key in keys)
         return True
 
-    return _instead(run, "confirm_keys", confirm)
+    return instead(run, "confirm_keys", confirm)
 
 
 def _confirmed_moves(run: Run) -> AbstractContextManager[None]:
@@ -133,34 +80,16 @@ def _moved_stays(run: Run) -> AbstractContextManager[None]:
     return swapped((kept, "append_fenced", keeping))
 
 
-def _instead(run: Run, changed: str, call: Callable[..., object]) -> AbstractContextManager[None]:
-    do = run.cluster.do
-
-    def other(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        return call(*args, **kwargs) if name == changed else do(name, args, kwargs)
-
-    return swapped((run.cluster, "do", other))
-
-
 def _no_window(_: Run) -> AbstractContextManager[None]:
     return swapped((BoundsTaker, "_window", lambda _self, now: last_id_at(now)))
 
 
 def _no_fence(run: Run) -> AbstractContextManager[None]:
-    return _changed_call(run, "append_fenced", {"fenced": False})
+    return changed_call(run, "append_fenced", {"fenced": False})
 
 
 def _no_keys(run: Run) -> AbstractContextManager[None]:
-    return _changed_call(run, "append_fenced", {"keys": ()})
-
-
-def _changed_call(run: Run, changed: str, values: dict[str, object]) -> AbstractContextManager[None]:
-    do = run.cluster.do
-
-    def other(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        return do(name, args, {**kwargs, **values} if name == changed else kwargs)
-
-    return swapped((run.cluster, "do", other))
+    return changed_call(run, "append_fenced", {"keys": ()})
 
 
 def _one_look(_: Run) -> AbstractContextManager[None]:
@@ -297,55 +226,55 @@ def _strict_without_order(_: Run) -> AbstractContextManager[None]:
     return swapped((Cell, "strict", False))
 
 
-ABLATIONS: dict[str, Ablation] = {
+ABLATIONS: dict[str, Ablation] = UPHEAVALS | {
     "late_append_counts": Ablation(
-        "a plain append counts only within D/2 of its id's time", _of(ALO, publish_hard=True), _late_append_counts
+        "a plain append counts only within D/2 of its id's time", of(ALO, publish_hard=True), _late_append_counts
     ),
     "late_key_counts": Ablation(
         "in a plain log a key counts only if its message is seen in time",
-        _of(ALO, keyed=1.0),
+        of(ALO, keyed=1.0),
         _late_key_counts,
         quick=False,
     ),
     "key_unconfirmed": Ablation(
-        "in a plain log a key is confirmed before it is acknowledged", _of(ALO, keyed=1.0), _key_unconfirmed
+        "in a plain log a key is confirmed before it is acknowledged", of(ALO, keyed=1.0), _key_unconfirmed
     ),
     "confirmed_whatever_stands": Ablation(
         "a key is confirmed only while it names the id",
-        _of(ALO, keyed=1.0, publish_hard=True),
+        of(ALO, keyed=1.0, publish_hard=True),
         _confirmed_whatever_stands,
     ),
-    "confirmed_moves": Ablation("a confirmed key never moves", _of(ALO, keyed=1.0), _confirmed_moves),
+    "confirmed_moves": Ablation("a confirmed key never moves", of(ALO, keyed=1.0), _confirmed_moves),
     "moved_stays": Ablation(
-        "the message goes that a moved key named", _of(ALO, keyed=1.0, publish_hard=True), _moved_stays
+        "the message goes that a moved key named", of(ALO, keyed=1.0, publish_hard=True), _moved_stays
     ),
-    "no_window": Ablation("in a plain log nothing younger than D is sure", _of(ALO), _no_window),
-    "no_fence": Ablation("a fenced append lands above everything before it", _of(EO), _no_fence),
-    "no_keys": Ablation("a retried append finds its keys", _of(EO), _no_keys),
-    "one_look": Ablation("a fenced log is sure only up to what was seen before", _of(EO), _one_look),
-    "no_horizon": Ablation("claims move the delayed lane's horizon", _of(EO, delays=True), _no_horizon, quick=False),
-    "clock_unchecked": Ablation("without a good clock no plain append counts", _of(ALO), _clock_unchecked),
-    "retried_inside": Ablation("at_most_once never retries a publish inside", _of(AMO), _retried_inside),
+    "no_window": Ablation("in a plain log nothing younger than D is sure", of(ALO), _no_window),
+    "no_fence": Ablation("a fenced append lands above everything before it", of(EO), _no_fence),
+    "no_keys": Ablation("a retried append finds its keys", of(EO), _no_keys),
+    "one_look": Ablation("a fenced log is sure only up to what was seen before", of(EO), _one_look),
+    "no_horizon": Ablation("claims move the delayed lane's horizon", of(EO, delays=True), _no_horizon, quick=False),
+    "clock_unchecked": Ablation("without a good clock no plain append counts", of(ALO), _clock_unchecked),
+    "retried_inside": Ablation("at_most_once never retries a publish inside", of(AMO), _retried_inside),
     "position_at_write": Ablation(
         "position rests on a listing's beginning, not on the time of writing",
-        _of(ALO, messages=20, publish_hard=True, step_pauses=0.0),
+        of(ALO, messages=20, publish_hard=True, step_pauses=0.0),
         _position_at_write,
         quick=False,
     ),
     "rows_unconditional": Ablation(
-        "rows are written by compare-and-set under every guarantee", _of(ALO, seek=True), _rows_unconditional
+        "rows are written by compare-and-set under every guarantee", of(ALO, seek=True), _rows_unconditional
     ),
-    "token_of_claim": Ablation("a token is made anew for every lease", _of(EO), _token_of_claim),
-    "no_from_memory": Ablation("no is never said from memory", _of(EO), _no_from_memory, quick=False),
-    "read_back_decides": Ablation("a read-back does not answer", _of(EO), _read_back_decides, quick=False),
-    "no_epoch": Ablation("a seek begins another epoch", _of(ALO, seek=True), _no_epoch),
-    "end_is_now": Ablation("a group's end is its time minus D", _of(ALO, end=True), _end_is_now, quick=False),
-    "winner_forgotten": Ablation("the winner of a redelivered message is remembered", _of(EO), _winner_forgotten),
-    "no_slack": Ablation("another node's lease is left D/2 longer", _of(EO), _no_slack),
+    "token_of_claim": Ablation("a token is made anew for every lease", of(EO), _token_of_claim),
+    "no_from_memory": Ablation("no is never said from memory", of(EO), _no_from_memory, quick=False),
+    "read_back_decides": Ablation("a read-back does not answer", of(EO), _read_back_decides, quick=False),
+    "no_epoch": Ablation("a seek begins another epoch", of(ALO, seek=True), _no_epoch),
+    "end_is_now": Ablation("a group's end is its time minus D", of(ALO, end=True), _end_is_now, quick=False),
+    "winner_forgotten": Ablation("the winner of a redelivered message is remembered", of(EO), _winner_forgotten),
+    "no_slack": Ablation("another node's lease is left D/2 longer", of(EO), _no_slack),
     "out_before_written": Ablation(
-        "under at_most_once the row is written before messages leave", _of(AMO), _out_before_written
+        "under at_most_once the row is written before messages leave", of(AMO), _out_before_written
     ),
     "strict_without_order": Ablation(
-        "a strict partition gives to one at a time, in order", _of(EO, strict=True), _strict_without_order
+        "a strict partition gives to one at a time, in order", of(EO, strict=True), _strict_without_order
     ),
 }

@@ -12,6 +12,7 @@ from common.protocol.failures import Code, FailureError
 from tests.simulation.loops import World
 from tests.simulation.nodes import Network
 from tests.simulation.scenario import APPLICATION, GROUP, HOSTILE_S, QUEUE, Scenario
+from tests.simulation.upheavals import GoneError, redrive_all, upheavals_of
 from tests.support.checkers import Acked, Delivered, Followed, History, Outcome, Published
 
 CALLER = ops.Caller(principals=(f"app:{APPLICATION}",))
@@ -22,6 +23,9 @@ DUE_LATEST_S = 15.0
 """A delayed message is surely due so long after its publish."""
 
 
+GONE = frozenset({Code.QUEUE_NOT_FOUND, Code.BAD_RECEIPT})
+
+
 class Clients:
     """All clients of one run."""
 
@@ -30,8 +34,11 @@ class Clients:
         self.world = world
         self.network = network
         self.rng = rng
-        self.history = History(scenario.guarantee, strict=scenario.strict)
+        self.history = History(scenario.guarantee, strict=scenario.strict, calm=scenario.calm)
         self.names: dict[str, Any] = {"application": APPLICATION, "caller": CALLER, "queue": QUEUE}
+        self.partitions = scenario.partitions
+        self.incarnation = 0
+        """Odd while the queue is being deleted and made again."""
         self._claims = 0
         self._ackers: set[asyncio.Task[None]] = set()
 
@@ -46,30 +53,44 @@ class Clients:
     async def run(self) -> None:
         """Do everything; ends when nothing is left to claim."""
         scenario = self.scenario
-        await self._ask(ops.CreateQueue(**self.names, settings=scenario.settings))
+        await self.ask(ops.CreateQueue(**self.names, settings=scenario.settings))
         if scenario.max_deliveries:
             dead = {**self.names, "queue": "dead"}
-            await self._ask(ops.CreateQueue(**dead, settings=ops.QueueSettings()))
+            await self.ask(ops.CreateQueue(**dead, settings=ops.QueueSettings()))
         loop = asyncio.get_running_loop()
         bursts = [self.rng.uniform(0, HOSTILE_S * 0.8) for _ in range(3)]
         publishers = [loop.create_task(self._publish(n, self.rng.choice(bursts))) for n in range(scenario.messages)]
-        others = [loop.create_task(self._follow(p)) for p in range(1, scenario.partitions + 1)]
+        others = [loop.create_task(self.follow(p)) for p in range(1, scenario.partitions + 1)]
         if scenario.seek:
             others.append(loop.create_task(self._rewind()))
+        others += [loop.create_task(upheaval) for upheaval in upheavals_of(self)]
         if scenario.end:
             await asyncio.sleep(self.rng.uniform(0, HOSTILE_S / 2))
             await self._begin_at_end()
-        consumers = [loop.create_task(self._consume()) for _ in range(2)]
-        await asyncio.gather(*publishers, *consumers, *others)
+        await self._consume_all()
+        await asyncio.gather(*publishers, *others)
+        while scenario.redrive and not await redrive_all(self):
+            await self._consume_all()
+
+    async def _consume_all(self) -> None:
+        """Claim until nothing more comes."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*[loop.create_task(self._consume()) for _ in range(2)])
         await asyncio.gather(*self._ackers)
 
-    async def _ask(self, operation: ops.Operation) -> Any:
-        """Ask until it is answered."""
+    async def ask(self, operation: ops.Operation) -> Any:
+        """Ask until it is answered.
+
+        Raises:
+            GoneError: the queue, or the one that a receipt is of, is not there any more.
+        """
         while True:
             try:
                 return await self.network.call(operation, fail_over=True)
             except FailureError as error:
                 _refuse_faults(error)
+                if self.scenario.recreate and error.failure.code in GONE:
+                    raise GoneError from error
                 await asyncio.sleep(0.2)
 
     # publishing
@@ -79,13 +100,15 @@ class Clients:
         await asyncio.sleep(max(burst_s + rng.uniform(0, 1.5) - self.now_s, 0))
         once = scenario.guarantee is Guarantee.EXACTLY_ONCE
         record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < scenario.keyed)
-        record.partition = rng.randint(1, scenario.partitions)
+        record.partition = rng.randint(1, self.partitions)
+        record.ttl_s = rng.choice((3, 6)) if scenario.ttl and not record.keyed and rng.random() < 0.4 else 0
         delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
         record.due_s = self.now_s + DUE_LATEST_S if delay_ms else 0.0
         self.history.published.append(record)
         message = ops.NewMessage(
             body=record.body,
             delay_ms=delay_ms,
+            ttl_s=round(record.ttl_s) or None,
             idempotency_key=record.body.decode() if record.keyed else None,
         )
         twins = 0
@@ -93,7 +116,7 @@ class Clients:
             operation = ops.Publish(
                 **self.names,
                 messages=(message,),
-                partition=record.partition,
+                partition=record.partition if not record.keyed else rng.randint(1, self.partitions),
                 attempt_key=f"{number}-{attempt}",
             )
             if record.keyed and rng.random() < 0.3:
@@ -128,7 +151,8 @@ class Clients:
             record.answers.add((result.partition, result.message_id))
             return Outcome.OK
         assert result.failure.code is not Code.INTERNAL, result.failure
-        return Outcome.UNKNOWN if earlier or result.failure.code is Code.OUTCOME_UNKNOWN else Outcome.FAILED
+        is_unknown = result.failure.code in (Code.OUTCOME_UNKNOWN, Code.QUEUE_NOT_FOUND)
+        return Outcome.UNKNOWN if earlier or is_unknown else Outcome.FAILED
 
     # consuming
 
@@ -183,12 +207,19 @@ class Clients:
                 claim=number,
             )
             self.history.delivered.append(record)
-            if one.receipt is not None and not (self.hostile and self.rng.random() < 0.15):
+            idle = 0.6 if self.scenario.redrive else 0.15
+            if one.receipt is not None and not (self.hostile and self.rng.random() < idle):
                 task = asyncio.get_running_loop().create_task(self._work(record, one.receipt))
                 self._ackers.add(task)
                 task.add_done_callback(self._ackers.discard)
 
     async def _work(self, record: Delivered, receipt: str) -> None:
+        try:
+            await self._settle(record, receipt)
+        except GoneError:
+            return
+
+    async def _settle(self, record: Delivered, receipt: str) -> None:
         rng, lease_s = self.rng, self.scenario.lease_s
         if self.hostile:
             await asyncio.sleep(rng.choice((0.05, rng.uniform(0, 2 * lease_s), rng.uniform(5, 12))))
@@ -200,7 +231,7 @@ class Clients:
             await asyncio.sleep(rng.uniform(0, lease_s))
         while True:
             began_s = self.now_s
-            answer = await self._ask(ops.Ack(**self.names, receipts=(receipt,)))
+            answer = await self.ask(ops.Ack(**self.names, receipts=(receipt,)))
             outcome = answer.results[0].outcome
             record_of = Acked(began_s, self.now_s, receipt, record.message_id, record.delivery, outcome)
             self.history.acked.append(record_of)
@@ -211,16 +242,16 @@ class Clients:
     async def _hold_or_release(self, receipt: str) -> str:
         if self.rng.random() < 0.5:
             delay_ms = self.rng.choice((0, 4_000))
-            await self._ask(ops.Release(**self.names, receipts=(receipt,), delay_ms=delay_ms))
+            await self.ask(ops.Release(**self.names, receipts=(receipt,), delay_ms=delay_ms))
             return ""
-        answer = await self._ask(ops.Extend(**self.names, receipts=(receipt,), lease_ms=None))
+        answer = await self.ask(ops.Extend(**self.names, receipts=(receipt,), lease_ms=None))
         return answer.results[0].new_receipt or receipt
 
     # looking on
 
-    async def _follow(self, partition: int) -> None:
-        followed = Followed(partition)
-        self.history.followed.append(followed)
+    async def follow(self, partition: int) -> None:
+        """Read on and on, from where it was told to be complete."""
+        followed, of = self._followed(partition), self.incarnation
         while self.now_s < HOSTILE_S + 15:
             await asyncio.sleep(self.rng.uniform(0.1, 3))
             operation = ops.Read(
@@ -233,15 +264,24 @@ class Clients:
                 answer: ops.MessagesRead = await self.network.call(operation)
             except FailureError:
                 continue
+            if of != self.incarnation or of % 2:  # the queue was deleted meanwhile: this speaks of either
+                followed, of = self._followed(partition), self.incarnation
+                continue
             followed.seen.update(message.message_id for message in answer.messages)
             told = answer.complete_until.get(partition, b"")
             followed.complete_until = max(followed.complete_until, told)
 
+    def _followed(self, partition: int) -> Followed:
+        followed = Followed(partition, from_s=self.now_s if self.incarnation else 0.0)
+        self.history.followed.append(followed)
+        return followed
+
     async def _rewind(self) -> None:
-        await asyncio.sleep(max(self.rng.uniform(0.3, 1.0) * HOSTILE_S - self.now_s, 0))
-        sent_s = self.now_s
-        await self._seek("start")
-        self.history.sought_s = (sent_s, self.now_s)
+        for at in sorted(self.rng.uniform(0.3, 1.0) for _ in range(self.scenario.rewinds)):
+            await asyncio.sleep(max(at * HOSTILE_S - self.now_s, 0))
+            sent_s = self.now_s
+            await self._seek("start")
+            self.history.sought_s = (sent_s, self.now_s)
 
     async def _begin_at_end(self) -> None:
         operation = ops.SeekGroup(**self.names, group=GROUP, position="end")
@@ -255,7 +295,7 @@ class Clients:
         self.history.from_s = self.now_s
 
     async def _seek(self, position: str) -> None:
-        await self._ask(ops.SeekGroup(**self.names, group=GROUP, position=position))
+        await self.ask(ops.SeekGroup(**self.names, group=GROUP, position=position))
 
 
 def _refuse_faults(error: FailureError) -> None:

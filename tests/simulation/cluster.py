@@ -159,3 +159,14 @@ def bodies_stored(cluster: Cluster, logs: Sequence[LogAddress]) -> dict[bytes, l
             for message in kept.messages.values() if kept is not None else ():
                 found.setdefault(message.body, []).append((log.partition, message.message_id))
     return found
+
+
+def sources_of(cluster: Cluster, logs: Sequence[LogAddress]) -> list[tuple[str, bytes]]:
+    """Return where each dead letter comes from: (id at the source, body)."""
+    found: list[tuple[str, bytes]] = []
+    for log in logs:
+        for bucket in run_now(cluster.kept.list_buckets(log)):
+            kept = cluster.kept._bucket(log, bucket.bucket)
+            messages = kept.messages.values() if kept is not None else ()
+            found += [(message.attributes.get("source_id", ""), message.body) for message in messages]
+    return found

@@ -11,7 +11,14 @@ from api.routing import Lost, Pause, Send, call_of, route
 from common.limits import PUBLISH_DEADLINE_MS, REQUEST_DEADLINE_MS
 from common.protocol.envelope import RequestContext
 from common.protocol.failures import Code, Failure, FailureError
-from common.protocol.operations import Claim, Member, Members, Operation, Publish, SeekGroup
+from common.protocol.operations import (
+    Claim,
+    Member,
+    Members,
+    Operation,
+    Publish,
+    SeekGroup,
+)
 from common.settings import ApplicationSettings
 from storage_node.delivery.service import Delivery
 from storage_node.dispatch import Dispatch
@@ -19,6 +26,11 @@ from storage_node.log.logs import Logs
 from storage_node.queues import Queues
 from tests.simulation.cluster import Cluster
 from tests.simulation.loops import MachineClock, MachineLoop, World, new_machine
+
+DRAIN_S = 15.0
+SHELTERED_S = 30.0
+MOVED = Failure(Code.MOVED, "node", "is going away")
+UNREACHABLE = Failure(Code.UNAVAILABLE, "node", "none is there")
 
 
 class SimulatedNode:
@@ -39,6 +51,8 @@ class SimulatedNode:
         self.step_pauses = 0.0
         """Share of steps before which it is paused."""
         self.crashed: list[MachineLoop] = []
+        self.sheltered = False
+        """No harm comes to it just now."""
         self._applications = applications
         self.up = False
         self.start()
@@ -53,14 +67,19 @@ class SimulatedNode:
         delivery = Delivery(store, queues, logs, clock=self.clock, rng=rng)
         self.delivery = delivery
         self.dispatch = Dispatch(store, queues, logs, delivery, members=_nobody, clock=self.clock)
+        self.logs = logs
         self._measure = self.loop.spawn(logs._clock_check.run())
+        self._under_way: set[asyncio.Task[None]] = set()
         self.up = True
+        self.draining = False
 
     def _maybe_pause(self) -> None:
         if self.step_pauses and self.cluster.rng.random() < self.step_pauses:
             self.pause(self.cluster.rng.choice((0.3, 3.0, 12.0)) * self.cluster.rng.random())
 
     def pause(self, for_s: float) -> None:
+        if self.sheltered:
+            return
         self.loop.paused_until_s = max(self.loop.paused_until_s, self.world.now_s + for_s)
 
     def crash(self) -> None:
@@ -68,10 +87,27 @@ class SimulatedNode:
         self.loop.crash()
         self.crashed.append(self.loop)
 
+    def drain(self, then: Callable[[], None]) -> None:
+        """End in order: new operations go elsewhere, those under way are finished, leases are written."""
+        self.draining = True
+        self.loop.spawn(self._drain(then))
+
+    async def _drain(self, then: Callable[[], None]) -> None:
+        self.logs.drain()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=DRAIN_S)
+        await self.delivery.close()
+        await self.logs.close()
+        then()
+
     def take(self, operation: Operation, deadline_s: float, reply: Callable[[object], None]) -> None:
         """Begin a request that arrived; ``reply`` is called on this machine's time."""
-        if self.up:
-            self.loop.spawn(self._answer(operation, deadline_s, reply))
+        if self.up and self.draining:
+            reply(MOVED)
+        elif self.up:
+            task = self.loop.spawn(self._answer(operation, deadline_s, reply))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
 
     async def _answer(self, operation: Operation, deadline_s: float, reply: Callable[[object], None]) -> None:
         try:
@@ -101,11 +137,14 @@ class Network:
 
     def members(self) -> list[Member]:
         """Return what a front end believes; two of them may believe different things."""
-        members = [node.member for node in self.nodes.values()]
+        members = [node.member for node in self.nodes.values() if not node.draining] or self._all()
         if self.hostility and self.rng.random() < 0.4:
             self.rng.shuffle(members)
             return members[:1] if self.rng.random() < 0.5 else members
         return members
+
+    def _all(self) -> list[Member]:
+        return [node.member for node in self.nodes.values()]
 
     async def call(self, operation: Operation, *, fail_over: bool = False, wait_ms: int = 0) -> Any:
         """Carry an operation to its reply by the front end's own rules.
@@ -129,6 +168,31 @@ class Network:
                 case Pause(until_s):
                     await asyncio.sleep(max(until_s - now_s(), 0.001))
                     outcome = None
+
+    async def call_sheltered(self, operation: Operation) -> Any:
+        """Have an operation done by a node that is left in peace meanwhile: no copy of it comes late.
+
+        Raises:
+            FailureError: as the node would.
+        """
+        ready = [node for node in self.nodes.values() if node.up and not node.draining]
+        if not ready:
+            raise FailureError(UNREACHABLE)
+        node = self.rng.choice(ready)
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        node.sheltered, node.loop.paused_until_s = True, 0.0
+
+        def settle(reply: object) -> None:
+            self.loop.call_soon(future.set_result, reply)
+
+        try:
+            node.take(operation, self.loop.time() + SHELTERED_S, settle)
+            reply = await future
+        finally:
+            node.sheltered = False
+        if isinstance(reply, Failure):
+            raise FailureError(reply)
+        return reply
 
     async def _send(self, node: SimulatedNode, operation: Operation, until_s: float, deadline_s: float) -> object:
         if not node.up:

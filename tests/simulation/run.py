@@ -6,14 +6,21 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from common.identifiers import TICKS_PER_SECOND
 from storage_node.delivery import row
+from storage_node.log import buckets, fenced
 from storage_node.store.interface import Lane, LogAddress, QueueRow
 from tests.simulation.clients import GIVE_UP_S, Clients
-from tests.simulation.cluster import Cluster, bodies_stored, run_now
+from tests.simulation.cluster import Cluster, bodies_stored, run_now, sources_of
 from tests.simulation.loops import World, new_machine
 from tests.simulation.nodes import Network, SimulatedNode
 from tests.simulation.scenario import APPLICATION, HOSTILE_S, QUEUE, SKEW_S_MAX, Scenario, draw
 from tests.support.checkers import History, check
+from tests.support.upheavals import check_upheavals
+
+ERASE_S = 3.0
+BUCKET_MESSAGES = 3
+BUCKET_SPAN_S = 12
 
 
 class Run:
@@ -42,7 +49,12 @@ class Run:
         self._set_hostility(self.scenario.rough)
         main = self.client_loop.spawn(self.clients.run())
         main.add_done_callback(lambda _: setattr(self.world, "stopped", True))
-        self.cluster.loop.call_later(1.0, self._harm)
+        if self.scenario.calm:
+            self.cluster.loop.call_later(self.rng.uniform(5, HOSTILE_S), self._retire)
+        else:
+            self.cluster.loop.call_later(1.0, self._harm)
+        if self.scenario.ttl or self.scenario.recreate:
+            self.cluster.loop.call_later(ERASE_S, self._erase)
         self.cluster.loop.call_at(HOSTILE_S, self._heal)
         self.world.run(GIVE_UP_S + 60)
         found = [*self.world.errors]
@@ -50,7 +62,8 @@ class Run:
             found.append("it never ends")
         elif main.exception() is not None:
             found.append(f"a client failed: {main.exception()!r}")
-        found += check(self._history())
+        history = self._history()
+        found += [*check(history), *check_upheavals(history)]
         self._close()
         return found
 
@@ -62,6 +75,7 @@ class Run:
             history.stored = bodies_stored(self.cluster, _logs(queue))
         if dead is not None:
             history.buried = set(bodies_stored(self.cluster, _logs(dead)))
+            history.dead_letters = sources_of(self.cluster, _logs(dead))
         return history
 
     def _set_hostility(self, rough: float) -> None:
@@ -75,12 +89,30 @@ class Run:
         if self.world.now_s >= HOSTILE_S:
             return
         node, drawn = self.rng.choice(self.nodes), self.rng.random()
-        if drawn < 0.6:
+        if node.sheltered:
+            drawn = 1.0
+        if drawn < 0.85 and self.rng.random() < self.scenario.drains and node.up and not node.draining:
+            node.drain(lambda: self._restart(node))
+        elif drawn < 0.6:
             node.pause(self.rng.choice((self.rng.uniform(0, 1), self.rng.uniform(0, 15))))
         elif drawn < 0.85 and node.up:
+            self._restart(node)
+        self.cluster.loop.call_later(self.rng.expovariate(0.15 * self.scenario.rough) + 0.1, self._harm)
+
+    def _restart(self, node: SimulatedNode) -> None:
+        if node.sheltered:
+            self.cluster.loop.call_later(1.0, self._restart, node)
+        elif node.up:
             node.crash()
             self.cluster.loop.call_later(self.rng.uniform(0.1, 4), node.start)
-        self.cluster.loop.call_later(self.rng.expovariate(0.15 * self.scenario.rough) + 0.1, self._harm)
+
+    def _retire(self) -> None:
+        node = self.nodes[0]
+        node.drain(node.crash)
+
+    def _erase(self) -> None:
+        run_now(self.cluster.kept.erase_step(now_ticks=self.cluster.clock.now_ticks()))
+        self.cluster.loop.call_later(ERASE_S, self._erase)
 
     def _heal(self) -> None:
         self._set_hostility(0)
@@ -112,7 +144,7 @@ def run_seed(
 ) -> list[str]:
     """Run one seed and return what was violated."""
     run = Run(change(draw(seed)))
-    with small_runs(seed), ablation(run):
+    with small_runs(seed), small_buckets(run.scenario), ablation(run):
         return run.run()
 
 
@@ -124,3 +156,22 @@ def small_runs(seed: int) -> Iterator[None]:
         yield
     finally:
         row.GATHER_FROM = before
+
+
+@contextmanager
+def small_buckets(scenario: Scenario) -> Iterator[None]:
+    """Let buckets be full after a few messages, and old after some seconds."""
+    span = BUCKET_SPAN_S * TICKS_PER_SECOND
+    small = [
+        (buckets, "SPAN_TICKS", span),
+        (fenced, "SPAN_TICKS", span),
+        (buckets, "BUCKET_MESSAGES_MAX", BUCKET_MESSAGES),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in small]
+    try:
+        for owner, name, value in small if scenario.rolls else ():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)

@@ -39,6 +39,21 @@ class Scenario(NamedTuple):
     """Nodes are often paused between stamping and writing."""
     keyed: float
     """Share of publishes under a client's key."""
+    rolls: bool = False
+    """Buckets hold few messages and little time."""
+    recreate: bool = False
+    """The queue is deleted and made again under its name."""
+    ttl: bool = False
+    """Some messages live for seconds only; what has expired is erased."""
+    grow: bool = False
+    """Partitions are added under load."""
+    redrive: bool = False
+    """Dead letters are brought back again and again."""
+    rewinds: int = 1
+    drains: float = 0.0
+    """Share of harms that are orderly ends of a node."""
+    calm: bool = False
+    """No harm but one orderly end, of a node that does not come back."""
 
     @property
     def applications(self) -> dict[str, ApplicationSettings]:
@@ -67,7 +82,7 @@ def draw(seed: int) -> Scenario:
     strict = leases and r.random() < 0.15
     seek = leases and not strict and r.random() < 0.25
     fenced = r.random() < 0.2
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         guarantee=guarantee,
         log=LogKind.FENCED if fenced and guarantee is not Guarantee.EXACTLY_ONCE else None,
@@ -85,4 +100,27 @@ def draw(seed: int) -> Scenario:
         step_pauses=r.choice((0.0, 0.0005, 0.002)),
         publish_hard=r.random() < 0.3,
         keyed=0.3,
+    )
+    return _with_upheavals(scenario, r)
+
+
+def _with_upheavals(scenario: Scenario, r: random.Random) -> Scenario:
+    """Add what changes the queue and the nodes under load."""
+    recreate = not scenario.seek and not scenario.end and not scenario.max_deliveries and r.random() < 0.15
+    redrive = bool(scenario.max_deliveries) and not scenario.strict and r.random() < 0.7
+    calm = r.random() < 0.04
+    return scenario._replace(
+        rolls=r.random() < 0.3,
+        recreate=recreate,
+        ttl=r.random() < 0.15,
+        grow=not scenario.strict and not recreate and r.random() < 0.2,
+        redrive=redrive,
+        max_deliveries=r.choice((1, 2, 3)) if redrive else scenario.max_deliveries,
+        rewinds=r.choice((1, 1, 2, 3)),
+        drains=r.choice((0.0, 0.3, 0.6)),
+        keyed=0.0 if recreate else scenario.keyed,
+        calm=calm,
+        rough=0.0 if calm else scenario.rough,
+        step_pauses=0.0 if calm else scenario.step_pauses,
+        publish_hard=scenario.publish_hard and not calm,
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import islice
 
 from common.guarantees import Guarantee
+from common.identifiers import MessageId, id_to_hex
 
 
 class Outcome(StrEnum):
@@ -37,6 +38,8 @@ class Published:
     answers: set[tuple[int, bytes]] = field(default_factory=set)
     """(partition, id) of every attempt that was acknowledged."""
     due_s: float = 0.0
+    ttl_s: float = 0.0
+    """Seconds it lives; 0: longer than the run."""
     delayed: bool = False
 
 
@@ -78,6 +81,8 @@ class Followed:
     complete_until: bytes = b""
     late: set[bytes] = field(default_factory=set)
     """First seen by a read that came after one which had told to be complete beyond it."""
+    from_s: float = 0.0
+    """When it began anew, after its queue was deleted."""
 
 
 @dataclass
@@ -106,6 +111,14 @@ class History:
     """The group may have been moved once more, at any time."""
     from_s: float = 0.0
     """Messages published from then on are the group's."""
+    recreated_s: tuple[float, float] | None = None
+    """When the queue was deleted and made again: (deletion sent, creation answered)."""
+    dead_letters: list[tuple[str, bytes]] = field(default_factory=list)
+    """(Id at the source, body) of what is in the dead-letter queue, or was."""
+    all_redriven: bool = False
+    """All dead letters were brought back at the end."""
+    calm: bool = False
+    """No node was lost but in order: leases held in memory stand, too."""
 
 
 def check(history: History) -> list[str]:
@@ -151,7 +164,7 @@ def check_exactly_once(history: History) -> list[str]:
         *_two_winners(history),
         *_answers_changed(history),
         *_after_settled(history),
-        *_leased_twice(history),
+        *leased_twice(history),
     ]
 
 
@@ -251,8 +264,16 @@ def _owed(history: History) -> list[Published]:
     return [
         p
         for p in history.published
-        if p.outcome is Outcome.OK and p.began_s >= history.from_s and p.body not in history.buried
+        if p.outcome is Outcome.OK
+        and p.began_s >= history.from_s
+        and p.body not in history.buried
+        and _stays(history, p)
     ]
+
+
+def _stays(history: History, one: Published) -> bool:
+    """Is it still there at the end: neither expired nor deleted with its queue?"""
+    return not one.ttl_s and (history.recreated_s is None or one.began_s >= history.recreated_s[1])
 
 
 def _never_delivered(history: History) -> list[str]:
@@ -262,8 +283,14 @@ def _never_delivered(history: History) -> list[str]:
 
 def _never_acked(history: History) -> list[str]:
     won = {one.message_id for one in history.acked if one.outcome in ("acked", "already_acked")}
-    ids = {one.message_id for one in history.delivered}
-    buried = {d.message_id for d in history.delivered if d.body in history.buried}
+    stays = {p.body for p in history.published if _stays(history, p)}
+    ids = {one.message_id for one in history.delivered if one.body in stays}
+    sources = {source for source, _ in history.dead_letters}
+    buried = {
+        d.message_id
+        for d in history.delivered
+        if (id_to_hex(MessageId(d.message_id)) in sources if sources else d.body in history.buried)
+    }
     unanswered = {one.message_id for one in history.acked if one.outcome in (Outcome.UNKNOWN, Outcome.FAILED)}
     return ["delivered, never acked" for message_id in ids - won - buried - unanswered]
 
@@ -284,8 +311,12 @@ def _stored_twice(history: History) -> list[str]:
     return [
         "stored twice" if len(history.stored.get(p.body, ())) > 1 else "acknowledged, not stored"
         for p in history.published
-        if (p.outcome is Outcome.OK and len(history.stored.get(p.body, ())) != 1)
-        or len(history.stored.get(p.body, ())) > 1
+        if p.body not in history.buried
+        and _stays(history, p)
+        and (
+            (p.outcome is Outcome.OK and len(history.stored.get(p.body, ())) != 1)
+            or len(history.stored.get(p.body, ())) > 1
+        )
     ]
 
 
@@ -325,7 +356,7 @@ def _settled_times(history: History, one: Delivered) -> list[float]:
     return [acked.began_s for acked in history.acked if acked.message_id == one.message_id]
 
 
-def _leased_twice(history: History) -> list[str]:
+def leased_twice(history: History) -> list[str]:
     """A lease made after ``began_s`` lasts ``lease_s`` of the true time at least, unless it was given back."""
     if history.sought_s is not None or history.moved_twice:
         return []
@@ -348,6 +379,8 @@ def _complete_reads(history: History) -> list[str]:
         for followed in history.followed
         for p in history.published
         if p.outcome is Outcome.OK
+        and not p.ttl_s
+        and (not followed.from_s or _stays(history, p))
         and p.partition == followed.partition
         and p.message_id <= followed.complete_until
         and (p.message_id not in followed.seen or p.message_id in followed.late)
@@ -356,7 +389,7 @@ def _complete_reads(history: History) -> list[str]:
 
 def _keys(history: History) -> list[str]:
     """A client's key answers with one id for ever, and there is one message under it."""
-    keyed = [p for p in history.published if p.keyed]
+    keyed = [p for p in history.published if p.keyed and p.body not in history.buried]
     found = ["two ids under one key" for p in keyed if len(p.answers) > 1]
     for p in keyed:
         stored = history.stored.get(p.body, ())

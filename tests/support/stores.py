@@ -107,14 +107,14 @@ class MemoryStore:
 
     async def replace_queue(self, row: QueueRow, expected_version: int) -> bool:
         standing = await self.read_queue(row.application, row.name)
-        if standing is None or standing.version != expected_version:
+        if standing is None or (standing.version, standing.created_ticks) != (expected_version, row.created_ticks):
             return False
         self._queues[row.application][row.name] = row
         return True
 
     async def remove_queue(self, row: QueueRow) -> bool:
         standing = await self.read_queue(row.application, row.name)
-        if standing is None or standing.version != row.version:
+        if standing is None or (standing.version, standing.queue_id) != (row.version, row.queue_id):
             return False
         del self._queues[row.application][row.name]
         self._removed_s[row.application, row.name] = self._clock.monotonic_s()

@@ -1,0 +1,63 @@
+"""Judging what a run did to its queue: deleted and made again, expired, dead letters brought back, nodes ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from common.guarantees import Guarantee
+from tests.support.checkers import History, Outcome, leased_twice
+
+CLOCKS_S = 3.0
+"""By how much the end of a message's life may seem later to a client: an id ahead, a clock behind."""
+
+
+def check_upheavals(history: History) -> list[str]:
+    """Return the violations, as sentences."""
+    found = [*_came_back(history), *_after_its_time(history), *_dead_letters(history)]
+    if history.calm and history.guarantee is Guarantee.AT_LEAST_ONCE:
+        found += leased_twice(history)
+    return sorted(set(found))
+
+
+def _came_back(history: History) -> list[str]:
+    """What was acknowledged before its queue was deleted is not in the queue of the same name."""
+    if history.recreated_s is None:
+        return []
+    sent_s, answered_s = history.recreated_s
+    old = {p.message_id for p in history.published if p.outcome is Outcome.OK and p.ended_s < sent_s}
+    return [
+        "delivered from a deleted queue"
+        for one in history.delivered
+        if one.began_s > answered_s and one.message_id in old
+    ]
+
+
+def _after_its_time(history: History) -> list[str]:
+    """What has expired is not handed out."""
+    ends_s = {
+        p.message_id: p.ended_s + p.ttl_s + CLOCKS_S
+        for p in history.published
+        if p.ttl_s and not p.due_s and p.outcome is Outcome.OK
+    }
+    late = [one for one in history.delivered if one.began_s > ends_s.get(one.message_id, one.began_s)]
+    return ["delivered after its time" for _ in late]
+
+
+def _dead_letters(history: History) -> list[str]:
+    """One dead letter per message that failed; where all were brought back, one more message for each of them."""
+    sources = Counter(source for source, _ in history.dead_letters)
+    found = ["buried twice" for count in sources.values() if count > 1]
+    if not history.all_redriven:
+        return found
+    copies = Counter(body for _, body in history.dead_letters)
+    delivered = {one.message_id for one in history.delivered}
+    for body, count in copies.items():
+        stored = history.stored.get(body, [])
+        published = [p for p in history.published if p.body == body and p.outcome is Outcome.OK]
+        if published and len(stored) < 1 + count:
+            found.append("a dead letter was lost on its way back")
+        if history.guarantee is Guarantee.EXACTLY_ONCE and len(stored) > 1 + count:
+            found.append("a dead letter was brought back twice")
+        if any(message_id not in delivered for _, message_id in stored):
+            found.append("brought back, never delivered")
+    return found
