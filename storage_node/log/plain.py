@@ -59,6 +59,7 @@ class _PlainRound:
         queues, row = self.tools.queues, self.entries[0].pending.row
         if not await queues.stands(row):
             raise FailureError(OUTCOME_UNKNOWN)
+        self.tools.ahead.note(row, self.writer.log)
         self._stamp()
         self.harmless.clear()
         parts: dict[int, list[Entry]] = defaultdict(list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from common.clock import Clock
+from storage_node.log.ahead import Ahead
 from storage_node.log.buckets import Buckets
 from storage_node.log.clockcheck import ClockCheck
 from storage_node.log.floor import Floor
@@ -38,4 +39,5 @@ class Tools:
         self.warm: Recent[LogAddress, WarmLog] = Recent(WarmLog)
         self.undelayed = Undelayed()
         self.buckets = Buckets(store, clock=clock, warm=self.warm)
+        self.ahead = Ahead(self.buckets)
         self.several_nodes: Final = store.capabilities.several_nodes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from common.identifiers import LOWEST, MessageId
 from common.limits import LOGS_KEPT_MAX
@@ -48,6 +49,13 @@ class Recent(Generic[K, V]):
         self._values.pop(key, None)
 
 
+class Reading(NamedTuple):
+    """A read that is under way."""
+
+    began_s: float
+    task: asyncio.Task[tuple[int, ...]]
+
+
 class WarmLog:
     """One log (a partition in one lane) of a store with buckets."""
 
@@ -62,6 +70,7 @@ class WarmLog:
         "led_s",
         "messages",
         "opened",
+        "reading",
     )
 
     def __init__(self) -> None:
@@ -80,6 +89,8 @@ class WarmLog:
         self.index_read_s = float("-inf")
         self.announced = 0
         """When the last of them was put into the index: bucket 0 has no other beginning."""
+        self.reading: Reading | None = None
+        """A read of the index that was begun ahead."""
         self.opened: set[int] = set()
         """Buckets that are surely in the index."""
 
