@@ -122,8 +122,10 @@ class DeadLetters:
 
 
 def _dead_letter(queue: QueueRow, row: Row, corpse: Corpse, key: str) -> Draft:
+    """Make a dead letter.  It is for all groups of its queue, also where it was brought back for one and died again."""
+    kept = {name: value for name, value in corpse.message.attributes.items() if name != ONLY_GROUP}
     attributes = {
-        **corpse.message.attributes,
+        **kept,
         SOURCE_QUEUE: queue.name,
         SOURCE_PARTITION: str(row.key.partition),
         SOURCE_ID: id_to_hex(corpse.place.message_id),
