@@ -1,4 +1,8 @@
-"""Refuses requests before anything is spent on them, while more are under way than the service keeps up with."""
+"""Refuses requests before anything is spent on them: those of an application over its rates, and all while more are
+under way than the service keeps up with.
+
+Whose request it is has not been looked at by then; but only requests that were admitted count towards a rate.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.rates import Rates
 from api.responses.answers import failure_answer
 from api.routes.front import note
 from common.clock import Clock
 from common.logs import Throttle
-from common.protocol.failures import Code, Failure
+from common.protocol.failures import Code, Failure, FailureError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,9 +31,12 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Gate:
     """Wraps the application."""
 
-    def __init__(self, application: WSGIApplication, is_crowded: Callable[[], bool], clock: Clock) -> None:
+    def __init__(
+        self, application: WSGIApplication, is_crowded: Callable[[], bool], clock: Clock, *, rates: Rates
+    ) -> None:
         self._application = application
         self._is_crowded = is_crowded
+        self._rates = rates
         self._clock = clock
         self._lines = Throttle()
         answer = failure_answer(CROWDED)
@@ -38,8 +46,19 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve or refuse one request."""
-        if not self._is_crowded() or not environ["PATH_INFO"].startswith(PATHS):
+        path: str = environ["PATH_INFO"]
+        if not path.startswith(PATHS):
             return self._application(environ, start_response)
+        application = path[len(PATHS) :].partition("/")[0]
+        try:
+            self._rates.look(application, self._clock.monotonic_s())
+        except FailureError as error:
+            noted = note()
+            noted.application, noted.route, noted.code = application, "quota", error.failure.code
+            return failure_answer(error.failure)(environ, start_response)
+        return self._refuse(start_response) if self._is_crowded() else self._application(environ, start_response)
+
+    def _refuse(self, start_response: StartResponse) -> Iterable[bytes]:
         noted = note()
         noted.route, noted.code = "overload", Code.OVERLOADED
         held = self._lines.admit(self._clock.monotonic_s())

@@ -52,14 +52,23 @@ class Rates:
         Raises:
             FailureError: ``QUOTA_EXCEEDED``, under the name of the quota, with the time to wait.
         """
+        self.look(application, now_s)
+        requests = self._requests.get(application)
+        if requests is not None:
+            requests.take(1)
+
+    def look(self, application: str, now_s: float) -> None:
+        """Return if a request would be admitted.
+
+        Raises:
+            FailureError: as ``admit`` does.
+        """
         requests = self._requests.get(application)
         if requests is not None:
             _refuse_early("requests_per_second", requests.wait_s(now_s))
         size = self._bytes.get(application)
         if size is not None:
             _refuse_early("bytes_per_second", size.wait_s(now_s))
-        if requests is not None:
-            requests.take(1)
 
     def charge(self, application: str, size_bytes: int) -> None:
         """Count the bytes of a request's body."""

@@ -29,6 +29,7 @@ from common.protocol.operations import (
     ListMembers,
     Operation,
     Ping,
+    Published,
     QueueOperation,
     Read,
 )
@@ -68,6 +69,8 @@ class Metered:
             code = ""
             if type(reply) is Claims:
                 self._observe_lag(operation, reply)
+            elif type(reply) is Published:
+                code = next((one.failure.code for one in reply.results if one.failure is not None), "")
         except FailureError as error:
             code = error.failure.code
             raise

@@ -13,6 +13,14 @@ bench-%: $(READY)
 bench-million-queues: $(READY) ## Measure publishes, creations and memory at QUEUES=1000000 beside a thousand
 	$(BIN)/python -m tests.bench.million --queues $(or $(QUEUES),1000000) $(filter-out --keep,$(BENCH))
 
+.PHONY: bench-streams
+bench-streams: $(READY) ## Measure READERS=5000 event streams on one front-end process: memory, delivery, publishing beside
+	$(BIN)/python -m tests.bench.streams --readers $(or $(READERS),5000)
+
+.PHONY: bench-neighbour
+bench-neighbour: $(READY) ## Measure what a noisy application takes from a quiet one, with quotas and without
+	$(BIN)/python -m tests.bench.neighbour
+
 .PHONY: bench-link bench-store
 bench-link: $(READY) ## Measure the link alone
 	$(BIN)/python -m tests.bench.link

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,11 +11,13 @@ import requests
 
 from tests.support.deployment import Deployment
 from tests.support.operations import set_in_table
+from tests.support.service import wait_until
 
 QUOTAS = {
     "queuey": "queues = 2\nmessage_bytes = 100\nstored_bytes = 250",
     "careless": "requests_per_second = 5",
     "careful": "bytes_per_second = 1000",
+    "other": "in_flight = 2",
 }
 
 
@@ -59,3 +63,36 @@ def test_bytes_are_bounded_per_second(deployment: Deployment) -> None:
     assert api.post("q", data=b"x" * 2_000).status_code == 201
     assert_over(api.post("q", data=b"x"), "bytes_per_second")
     assert deployment.api("other").post("q", data=b"x" * 2_001).status_code == 413
+
+
+def poll_claim(deployment: Deployment) -> requests.Response:
+    return deployment.api("other").post("q/claims", json={"wait": 20})
+
+
+def test_requests_under_way_are_bounded(deployment: Deployment) -> None:
+    """Long polls count: a third one beside two is refused at once, and served when one of them has ended."""
+    api = deployment.api("other")
+    assert api.post("", data={"queue_name": "q"}).status_code == 201
+    ended: list[int] = []
+    polls = [threading.Thread(target=lambda: ended.append(poll_claim(deployment).status_code)) for _ in range(2)]
+    for poll in polls:
+        poll.start()
+    refused: list[requests.Response] = []
+
+    def is_refused() -> bool:
+        answer = api.get("q")
+        refused.extend([answer] if answer.status_code == 429 else [])
+        return bool(refused)
+
+    wait_until(is_refused, within_s=10, what="refusal")
+    assert_over(refused[0], "in_flight")
+    assert deployment.api("queuey").get("").status_code == 200
+    assert deployment.api("queuey").get("a").status_code == 200
+    assert ended == []
+    deployment.front.signal(signal.SIGTERM)
+    for poll in polls:
+        poll.join(20)
+    assert ended == [200, 200]
+    deployment.front.stop()
+    deployment.start()
+    assert deployment.api("other").get("q").status_code == 200

@@ -37,6 +37,7 @@ from storage_node.store.sqlite.database import FileLock, create_file, open_check
 from storage_node.store.sqlite.members import MemberRegister
 from storage_node.store.sqlite.services import GroupCommit, Reads
 from storage_node.store.sqlite.session import WriteSession
+from storage_node.store.sqlite.space import Space
 from storage_node.store.sqlite.worker import Worker
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class Connections(NamedTuple):
     floor_ticks: int
     readers: Sequence[sqlite3.Connection]
     checkpointer: sqlite3.Connection
+    space: Space
 
 
 GATHER_S: Final = 0.001
@@ -68,6 +70,7 @@ class SqliteStore:
 
     def __init__(self, connections: Connections, clock: Clock) -> None:
         self._lock = connections.lock
+        self._space = connections.space
         self._checkpoints = Checkpoints(connections.checkpointer)
         self.floor_ticks = connections.floor_ticks
         self._members = MemberRegister(clock)
@@ -168,6 +171,7 @@ class SqliteStore:
         advance: bool = True,
     ) -> AppendAnswer:
         """Append all or nothing; many callers' appends share one commit."""
+        self._space.require()
         return await self._write(
             lambda session: appends.append(session, log, bucket, messages, keys, fenced=fenced, advance=advance),
             size_bytes=sum([len(message.body) for message in messages]),
@@ -389,7 +393,7 @@ def _open_connections(path: Path) -> Connections:
     try:
         writer = open_writer(path)
         readers = [open_reader(path) for _ in range(READERS)]
-        return Connections(lock, writer, floors.read(writer), readers, open_checkpointer(path))
+        return Connections(lock, writer, floors.read(writer), readers, open_checkpointer(path), Space(path))
     except StoreError:
         lock.release()
         raise
