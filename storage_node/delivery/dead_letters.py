@@ -122,7 +122,7 @@ class DeadLetters:
 
 
 def _dead_letter(queue: QueueRow, row: Row, corpse: Corpse, key: str) -> Draft:
-    """Make a dead letter.  It is for all groups of its queue, also where it was brought back for one and died again."""
+    """Make a dead letter: for all groups of its queue, also where it was brought back for one and died again."""
     kept = {name: value for name, value in corpse.message.attributes.items() if name != ONLY_GROUP}
     attributes = {
         **kept,
