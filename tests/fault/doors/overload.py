@@ -81,18 +81,20 @@ def publish_request() -> bytes:
     ).encode() + body
 
 
-def measure(deployment: Deployment, *, seconds: float) -> Figures:
+def measure(deployment: Deployment, *, seconds: float, calm_seconds: float = 4) -> Figures:
     """Run the three phases."""
     assert deployment.api().post("", data={"queue_name": "crowd"}).status_code == 201
     request, port = publish_request(), deployment.port
     drive(port, request, per_s=1e6, seconds=1, connections=8)
-    capacity = drive(port, request, per_s=1e6, seconds=3, connections=8).per_s
-    calm = drive(port, request, per_s=capacity * CALM_SHARE, seconds=4, connections=16)
+    capacity = drive(port, request, per_s=1e6, seconds=calm_seconds / 2, connections=8).per_s
+    calm = drive(port, request, per_s=capacity * CALM_SHARE, seconds=calm_seconds, connections=16)
     before = resident_bytes(deployment.front.pid) + resident_bytes(deployment.node.pid)
     overload = drive(port, request, per_s=capacity * TIMES_CAPACITY, seconds=seconds, connections=CONNECTIONS)
     grown = resident_bytes(deployment.front.pid) + resident_bytes(deployment.node.pid) - before
     drive(port, request, per_s=capacity * CALM_SHARE, seconds=1, connections=16)
-    after = drive(port, request, per_s=capacity * CALM_SHARE, seconds=AFTER_S_MAX - 1, connections=16)
+    after = drive(
+        port, request, per_s=capacity * CALM_SHARE, seconds=min(calm_seconds, AFTER_S_MAX - 1), connections=16
+    )
     return Figures(capacity, calm, overload, after, grown)
 
 

@@ -11,7 +11,7 @@ from tests.support.deployment import deployed
 def test_what_is_too_much_is_refused_at_once(tmp_path: Path) -> None:
     """Nothing breaks, refusals say when to come back, memory is bounded, and it is calm again afterwards."""
     with deployed(tmp_path) as deployment:
-        figures = measure(deployment, seconds=4)
+        figures = measure(deployment, seconds=3, calm_seconds=2)
         log = deployment.front.log(100_000)
     faults = set(figures.faults()) - {"accepted p99 beyond 5.0 times the calm one"}
     assert not faults, (faults, figures.lines())
