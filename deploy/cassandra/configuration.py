@@ -119,6 +119,8 @@ def _behaviour() -> dict[str, object]:
         "read_request_timeout": "2000ms",
         "write_request_timeout": "2000ms",
         "cas_contention_timeout": "1800ms",
+        # a bucket holds 100,000 messages and a little more; all of them may have been deleted by id
+        "tombstone_failure_threshold": 500_000,
         "auto_snapshot": False,
         "cdc_enabled": False,
     }
