@@ -174,7 +174,7 @@ STREAM_QUEUES_MAX: Final = 20
 """Queues that one event stream follows."""
 STREAM_HEARTBEAT_MS: Final = 15_000
 """Milliseconds after which an idle event stream sends a comment."""
-STREAM_WAIT_MS: Final = 5_000
+STREAM_WAIT_MS: Final = 9_000
 """Milliseconds that one read of an event stream waits: so long a stream may go on when its process is to end."""
 STREAM_S_MAX: Final = 3_600
 """Seconds after which an event stream ends; the client resumes with its last event id."""

@@ -97,6 +97,8 @@ class SharedRead:
                 self._turn.wait(wait_ms / 1000)
             else:
                 self._read_once(wait_ms)
+                if self._has_reader:
+                    self._wake()  # others have come meanwhile, and wait for this read
         if number < self.number:
             return self._kept(number - self.number)
         if self._failure is not None:

@@ -39,3 +39,10 @@ bench-cassandra-queues: $(READY) ## Measure publishes, reads and listings at QUE
 
 bench-cassandra-expiry: $(READY) ## Watch expired messages leave the disk of a real Cassandra (some ten minutes)
 	$(BIN)/python -m tests.bench.cassandra_expiry
+
+.PHONY: bench-budget bench-cassandra-speed
+bench-budget: $(READY) ## Measure who spends the CPU of one publish
+	$(BIN)/python -m tests.bench.budget
+
+bench-cassandra-speed: $(READY) ## Measure batches, guarantees and 1, 2, 4 storage nodes on a real Cassandra, in PARTS of it
+	$(BIN)/python -m tests.bench.cassandra_speed $(PARTS) $(filter-out --keep,$(BENCH))
