@@ -17,8 +17,7 @@ from tests.bench.stage import WORKERS, Stage
 from tests.support.deployment import Deployment, key_of
 
 POLLS: Final = 5_000
-STREAMS: Final = 1_000
-"""As many as one front-end process lets in, should it get them all."""
+STREAMS: Final = 5_000
 CONNECTIONS: Final = 32
 SETTLED_S: Final = 0.5
 SETTLED_S_MAX: Final = 30.0

@@ -45,3 +45,11 @@ def resident_total_bytes(pid: int) -> int:
             if line.startswith("VmRSS:"):
                 total += int(line.split()[1]) * 1024
     return total
+
+
+def thread_cpu_s(pid: int) -> dict[tuple[int, str], float]:
+    """Return the CPU seconds of each thread of a process, by its number and name, to the nanosecond."""
+    return {
+        (int(task.name), (task / "comm").read_text().strip()): int((task / "schedstat").read_text().split()[0]) / 1e9
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }

@@ -83,6 +83,6 @@ TARGETS: Final = (
     Target("create queues with a first message: requests of bare Flask", "create", "bare", _requests, 0.30),
     Target("5,000 idle long polls: kB each", "idle-polls", "idle-polls", _kilobytes_each, 40, at_most=True),
     Target("5,000 idle long polls: publish rate of without", "idle-polls", "idle-polls", _of_alone, 0.90),
-    Target("1,000 idle event streams: kB each", "idle-streams", "idle-streams", _kilobytes_each, 40, at_most=True),
-    Target("1,000 idle event streams: publish rate of without", "idle-streams", "idle-streams", _of_alone, 0.90),
+    Target("5,000 idle event streams: kB each", "idle-streams", "idle-streams", _kilobytes_each, 40, at_most=True),
+    Target("5,000 idle event streams: publish rate of without", "idle-streams", "idle-streams", _of_alone, 0.90),
 )
