@@ -12,6 +12,8 @@ import hashlib
 import signal
 import sys
 import threading
+import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,8 @@ from typing import Final
 import requests
 
 from deploy.cassandra.cluster import Cluster
+from deploy.cassandra.jars import find_java
+from deploy.cassandra.probe import answers
 from tests.fault.proxies import Pair, Proxies
 from tests.support.cassandra import dispose, make_cluster
 from tests.support.deployment import Process, key_of
@@ -100,6 +104,18 @@ class Site:
         for number, (told_port, port) in enumerate(zip(self._proxy_ports, self._node_ports, strict=True), 1):
             self.proxies.listen(("127.0.0.1", told_port), f"node{number}", ("127.0.0.1", port))
 
+    def start_stores(self, numbers: Collection[int], *, within_s: float = HEALED_S_MAX) -> None:
+        """Start Cassandra nodes and wait until they answer; one that gives up (it found no peer in time) again."""
+        layout = self.cassandra.layout
+        nodes = [self.cassandra.nodes[number - 1] for number in numbers]
+        end_s = time.monotonic() + within_s
+        while not all(answers(node.address, layout.cql_port) for node in nodes):
+            assert time.monotonic() < end_s, f"Cassandra nodes {numbers} do not answer"
+            for node in nodes:
+                if node.pid() is None:
+                    node.start(java=find_java(), new_cluster=False)
+            time.sleep(0.5)
+
     def start_process(self, process: Process) -> None:
         """Start a node or a front end, known to the proxies by its name."""
         process.start()
@@ -120,6 +136,7 @@ class Site:
 
     def wait_until_whole(self, within_s: float = HEALED_S_MAX) -> None:
         """Return once every front end reaches a node and the store, and no process is missing."""
+        self.start_stores(range(1, STORES + 1), within_s=within_s)
         try:
             wait_until(self._is_whole, within_s=within_s, what="whole system")
         except AssertionError as error:

@@ -70,6 +70,8 @@ class Inflicted(msgspec.Struct, frozen=True, tag="fault"):
     detail: str = ""
 
 
+UNDONE: Final = "undone: "
+"""Begins the phase that tells what the nemesis could not do: its lane ended with it."""
 UNFINISHED: Final = "unfinished: "
 """Begins the phase that names a client which never found its queue empty."""
 

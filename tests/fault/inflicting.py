@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from deploy.cassandra.jars import find_java
+from deploy.cassandra.problems import ClusterError
 from tests.fault.cluster import HEALED_S_MAX, Site
-from tests.fault.history import Inflicted, Recorder
+from tests.fault.history import UNDONE, Inflicted, Phase, Recorder
 from tests.fault.nemesis import SCALES, Fault, Kind, Lane
 from tests.fault.proxies import Pair
 from tests.support.deployment import Process
@@ -27,7 +27,6 @@ class Nemesis:
         self._recorder = recorder
         self._ending = threading.Event()
         self._begun_s = 0.0
-        self._errors: list[BaseException] = []
         self._threads = [
             threading.Thread(target=self._run, args=(faults,), name=f"nemesis {lane}", daemon=True)
             for lane, faults in lanes.items()
@@ -40,13 +39,11 @@ class Nemesis:
             thread.start()
 
     def end(self) -> None:
-        """Wait until all is undone; raise what went wrong in doing it."""
+        """Wait until all is undone; what could not be done is in the history."""
         self._ending.set()
         for thread in self._threads:
             thread.join(HEALED_S_MAX)
             assert not thread.is_alive(), f"{thread.name} never ended"
-        if self._errors:
-            raise self._errors[0]
 
     def _run(self, faults: list[Fault]) -> None:
         try:
@@ -54,16 +51,14 @@ class Nemesis:
                 if self._ending.wait(max(0.0, self._begun_s + fault.at_s - self._recorder.now_s())):
                     return
                 self._inflict(fault)
-        except BaseException as error:
-            self._errors.append(error)
+        except (AssertionError, ClusterError, OSError) as error:
+            text = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self._recorder.add(Phase(f"{UNDONE}{text}", self._recorder.now_s()))
 
     def _inflict(self, fault: Fault) -> None:
         began_s = self._recorder.now_s()
-        try:
-            with self._recorded(fault, began_s):
-                WAYS[fault.kind](self, fault)
-        except OSError as error:
-            raise AssertionError(f"{fault} could not be done") from error
+        with self._recorded(fault, began_s):
+            WAYS[fault.kind](self, fault)
 
     @contextmanager
     def _recorded(self, fault: Fault, began_s: float) -> Iterator[None]:
@@ -139,10 +134,7 @@ class Nemesis:
         for node in nodes:
             assert node.wait_until_gone(patience_seconds=STORE_ENDS_S), f"Cassandra node {node.number} did not end"
         self._last(fault.for_s)
-        for number in numbers:
-            self._site.cassandra.nodes[number - 1].start(java=find_java(), new_cluster=False)
-        for node in nodes:
-            node.wait_until_answering(patience_seconds=HEALED_S_MAX)
+        self._site.start_stores(numbers)
 
     # --- links and clock
 

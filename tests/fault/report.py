@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from tests.fault.allowed import allowed, faults_at
-from tests.fault.history import Call
+from tests.fault.history import UNDONE, Call
 from tests.fault.judging import Judged
 from tests.support.checkers import History, Outcome
 
@@ -78,7 +78,8 @@ def _faults(judged: Judged) -> str:
     for fault in judged.faults:
         by_kind[fault.kind].append(fault.ended_s - fault.began_s)
     lines += [f"| {kind} | {len(times)} | {sum(times):.0f} |" for kind, times in sorted(by_kind.items())]
-    return "\n".join(lines) + "\n"
+    undone = [f"\nNot done: {name.removeprefix(UNDONE)}" for name in judged.phases if name.startswith(UNDONE)]
+    return "\n".join([*lines, *undone]) + "\n"
 
 
 def _seen(judged: Judged) -> str:
