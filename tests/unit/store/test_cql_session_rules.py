@@ -16,11 +16,17 @@ from cassandra.policies import (
 
 from common.limits import LATE_WINDOW_MS
 from deploy.cassandra.configuration import _behaviour
-from storage_node.store.cql.driver import HEARTBEAT_S, REQUEST_TIMEOUT_S, WRITE_SPECULATION_S, _profiles
+from storage_node.store.cql.driver import (
+    GLOBAL_LEVELS,
+    HEARTBEAT_S,
+    REQUEST_TIMEOUT_S,
+    WRITE_SPECULATION_S,
+    _profiles,
+)
 from storage_node.store.cql.retries import RETRIES_MAX, RetryOnOtherHost, SendOnce
 from storage_node.store.cql.statements import Kind, load_statements
 
-PROFILES = _profiles("dc1")
+PROFILES = _profiles("dc1", GLOBAL_LEVELS)
 HALF_WINDOW_S = LATE_WINDOW_MS / 2 / 1000
 QUESTIONS = ["on_read_timeout", "on_write_timeout", "on_unavailable", "on_request_error"]
 
