@@ -107,7 +107,7 @@ class Run:
             self.cluster.loop.call_later(self.rng.uniform(0.1, 4), node.start)
 
     def _retire(self) -> None:
-        node = self.nodes[0]
+        node = max(self.nodes, key=lambda node: len(node.delivery.rows._rows))  # the one that serves the queue
         node.drain(node.crash)
 
     def _erase(self) -> None:

@@ -21,7 +21,7 @@ from storage_node.log.plain_keys import KeyBuckets
 from storage_node.log.values import Draft
 from storage_node.queues import Queues
 from storage_node.store.interface import Fence
-from tests.simulation.ablation import ALO, AMO, EO, Ablation, instead, of, swapped
+from tests.simulation.ablation import ALO, EO, Ablation, instead, of, swapped
 from tests.simulation.run import Run
 
 NEVER_S = 1e9
@@ -107,8 +107,8 @@ def _made_at_once(_: Run) -> AbstractContextManager[None]:
     return swapped((Queues, "_outlive_memories", _nothing))
 
 
-def _same_internal_id(_: Run) -> AbstractContextManager[None]:
-    return swapped((Queues, "_new_id", lambda _self: b"always the same!"))
+def _same_internal_id(run: Run) -> AbstractContextManager[None]:
+    return swapped((Queues, "_new_id", lambda _self: b"always the same!"), (run, "_erase", lambda: None))
 
 
 def _expired_shown(run: Run) -> AbstractContextManager[None]:
@@ -213,7 +213,7 @@ UPHEAVALS: dict[str, Ablation] = {
     "made_at_once": Ablation(
         "a queue made again waits until nobody holds the old one", of(ALO, recreate=True), _made_at_once
     ),
-    "same_internal_id": Ablation("a queue made again has another id", of(AMO, recreate=True), _same_internal_id),
+    "same_internal_id": Ablation("a queue made again has another id", of(ALO, recreate=True), _same_internal_id),
     "expired_shown": Ablation("what has expired is not shown", of(EO, ttl=True), _expired_shown),
     "key_without_row": Ablation(
         "a key's row says which partition it is in", of(EO, grow=True, keyed=1.0), _key_without_row

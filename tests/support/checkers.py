@@ -164,7 +164,7 @@ def check_exactly_once(history: History) -> list[str]:
         *_two_winners(history),
         *_answers_changed(history),
         *_after_settled(history),
-        *leased_twice(history),
+        *_leased_twice(history),
     ]
 
 
@@ -356,7 +356,7 @@ def _settled_times(history: History, one: Delivered) -> list[float]:
     return [acked.began_s for acked in history.acked if acked.message_id == one.message_id]
 
 
-def leased_twice(history: History) -> list[str]:
+def _leased_twice(history: History) -> list[str]:
     """A lease made after ``began_s`` lasts ``lease_s`` of the true time at least, unless it was given back."""
     if history.sought_s is not None or history.moved_twice:
         return []
