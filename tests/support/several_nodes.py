@@ -6,7 +6,9 @@ import re
 import secrets
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from api.routing import rank
@@ -14,19 +16,32 @@ from common.protocol.operations import Member
 from tests.support.deployment import Deployment, Process
 
 FRONT_END_WORKERS: Final = 2
+PORTS: Final = range(15_000, 32_000)
+"""Below those that the kernel gives to whoever asks for any."""
 
 
 class SeveralNodes(Deployment):
     """One front end that knows node 0 by its configuration, and every other by the register alone."""
 
-    def __init__(self, directory: Path, *, nodes: int, store: str, more: str = "") -> None:
-        """``store`` holds the lines of ``[store]``; no node is started before it is asked for."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nodes: int,
+        store: str,
+        more: str = "",
+        programs: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """``store`` holds the lines of ``[store]``, ``programs`` what to run in place of some nodes."""
         super().__init__(directory, workers=FRONT_END_WORKERS, store=store, more=more)
         file = directory / "queuey.toml"
         self.first_port = consecutive_ports(nodes)
         file.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", f"tcp://127.0.0.1:{self.first_port}", file.read_text()))
-        command = [sys.executable, "-m", "storage_node", "--process"]
-        self.nodes = tuple(Process(f"node{number}", [*command, str(number)], directory) for number in range(nodes))
+        usual = (sys.executable, "-m", "storage_node")
+        self.nodes = tuple(
+            Process(f"node{number}", [*programs.get(number, usual), "--process", str(number)], directory)
+            for number in range(nodes)
+        )
         self.node = self.nodes[0]
 
     def stop(self) -> None:
@@ -74,11 +89,9 @@ class SeveralNodes(Deployment):
 
 
 def consecutive_ports(count: int) -> int:
-    """Return the first of some free TCP ports in a row."""
+    """Return the first of some free TCP ports in a row, none of which an outgoing connection may take meanwhile."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
+        first = secrets.choice(PORTS)
         if all(_is_free(first + number) for number in range(count)):
             return first
 
