@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from common.guarantees import Guarantee
 from common.identifiers import LOWEST, id_from_hex
@@ -21,6 +21,14 @@ from tests.support.checkers import (
     check,
     check_log,
 )
+
+NEED_THE_END: Final = (
+    "acknowledged, never delivered",
+    "acknowledged, not stored",
+    "acknowledged, not stored where it was said",
+    "delivered, never acked",
+)
+"""What only a run that was drained and read to its end can show."""
 
 
 class Judged(NamedTuple):
@@ -44,6 +52,10 @@ def judge(file: Path) -> Judged:
     phases = {line.name: line.at_s for line in lines if isinstance(line, Phase)}
     histories = histories_of(run, lines)
     violations = {path: [*check(history), *check_log(history)] for path, history in histories.items()}
+    if "drained" not in phases:
+        violations = {
+            path: [each for each in found if each not in NEED_THE_END] for path, found in violations.items()
+        }
     internal = sorted({f"{call.code} answered to {call.kind}" for call in calls if call.code == "internal"})
     unfinished = [f"a queue was never empty ({name})" for name in phases if name.startswith(UNFINISHED)]
     violations["the service"] = internal + unfinished + disorderly_pages(calls)

@@ -34,8 +34,9 @@ def violations(judged: Judged) -> list[str]:
 
 
 def _head(judged: Judged) -> str:
-    run, healed_s = judged.run, judged.phases.get("healed", 0.0)
-    lasted_s = judged.phases.get("ended", healed_s) - judged.phases.get("begun", 0.0)
+    run = judged.run
+    last_s = max((call.ended_s for call in judged.calls), default=0.0)
+    lasted_s = judged.phases.get("ended", last_s) - judged.phases.get("begun", 0.0)
     calls = _under_faults(judged)
     ok = sum(call.outcome is Outcome.OK for call in calls)
     share = ok / len(calls) if calls else 0.0
@@ -44,13 +45,25 @@ def _head(judged: Judged) -> str:
     return (
         f"# Faults, seed {run.seed}\n\n"
         f"Commit {run.commit}; {lasted_s:.0f} s under faults{asked}, "
-        f"healed {healed_s - judged.phases.get('ended', healed_s):.0f} s later; "
+        f"{_healed(judged)}"
         f"{clients} clients, {len(run.queues)} queues.\n\n"
         f"- Operations: {len(judged.calls):,}; faults: {len(judged.faults)}; "
         f"violations: {len(violations(judged))}\n"
         f"- Availability under faults: {share:.1%} of the calls succeeded; "
-        f"the longest time without any success: {_longest_gap_s(calls):.1f} s\n"
+        f"the longest time without any success: {_longest_gap_s(calls):.1f} s\n{_undrained(judged)}"
     )
+
+
+def _healed(judged: Judged) -> str:
+    if "healed" not in judged.phases:
+        return ""
+    return f"healed {judged.phases['healed'] - judged.phases.get('ended', 0.0):.0f} s later; "
+
+
+def _undrained(judged: Judged) -> str:
+    if "drained" in judged.phases:
+        return ""
+    return "- It ended before it was drained: whether anything was lost is judged by what readers followed alone\n"
 
 
 def _violations(judged: Judged) -> str:

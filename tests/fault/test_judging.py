@@ -79,13 +79,15 @@ def good(queue: str = "once/o") -> Calls:
     return [*calls, read([1, 2], 5, told=2, queue=queue), stored([1, 2], queue=queue)]
 
 
-def violations_of(tmp_path: Path, calls: Calls, *faults: Inflicted) -> list[str]:
+def violations_of(tmp_path: Path, calls: Calls, *faults: Inflicted, drained: bool = True) -> list[str]:
     recorder = Recorder(tmp_path / "history.jsonl")
     recorder.add(Run(1, 60.0, "abc", GUARANTEES, QUEUES))
     lines: list[Line] = [*calls, *faults]
     for one in lines:
         recorder.add(one)
     recorder.add(Phase("ended", 60.0))
+    if drained:
+        recorder.add(Phase("drained", 99.0))
     recorder.close()
     judged = judge(recorder.file)
     assert markdown(judged).startswith("# Faults, seed 1")
@@ -256,6 +258,15 @@ def test_a_retried_batch_counts_as_one_publish(tmp_path: Path) -> None:
     first = failed(publish(1, 1), code="outcome_unknown", outcome=Outcome.UNKNOWN)
     calls = [first, *good()]
     assert violations_of(tmp_path, calls) == []
+
+
+def test_a_run_that_was_not_drained_is_judged_by_what_was_seen(tmp_path: Path) -> None:
+    """What is owed at the end is not asked for; what was wrong before is."""
+    unread = replaced("once/o", stored=None)
+    assert violations_of(tmp_path, unread, drained=False) == []
+    assert "It ended before it was drained" in markdown(judge(tmp_path / "history.jsonl"))
+    gap = replaced("once/o", stored=None, read=read([2], 5, told=2))
+    assert violations_of(tmp_path, gap, drained=False) == ["once/o: complete_until skipped one"]
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
