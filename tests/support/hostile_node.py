@@ -1,8 +1,8 @@
 """``python -m tests.support.hostile_node``: a storage node whose clock is wrong and whose plain writes land late.
 
 All else is the product as it is.  ``HOSTILE`` in the environment tells how: JSON of ``skew_ms`` (its clock against
-the machine's), ``late_ms`` (each plain append waits up to so long, and half of it, before it is sent), and ``window_ms``, which breaks
-the rule of ``complete_until``: what is that old counts as decided.
+the machine's), ``late_ms`` (each plain append waits for half of it to all of it before it is sent), and
+``window_ms``, which breaks the rule of ``complete_until``: what is that old counts as decided.
 """
 
 from __future__ import annotations
