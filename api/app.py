@@ -58,6 +58,7 @@ def create_app(
     *,
     authenticator: Authenticator,
     meter: Meter | None = None,
+    lines: LineWriter | None = None,
     is_crowded: Callable[[], bool] = lambda: False,
 ) -> Flask:
     """Return the application of one front-end process; opens no socket and reads no file but its own pages."""
@@ -84,7 +85,7 @@ def create_app(
         _cross_origin(settings),
         front=front,
         meter=meter or Meter(),
-        lines=LineWriter("api", clock),
+        lines=lines or LineWriter("api", clock),
     )
     return app
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+import gevent
 from flask import Flask
 
 from api.app import create_app
@@ -13,7 +15,7 @@ from api.node_client import NodeClient
 from api.tracing import TracingDoor
 from common.clock import SYSTEM_CLOCK
 from common.link_keys import read_curve_secret
-from common.logs import configure_logs
+from common.logs import LineWriter, configure_logs
 from common.metrics import CounterName, Meter
 from common.settings import config_file, load_settings, metrics_dir, run_dir
 from common.tracing import tracer_or_none
@@ -46,7 +48,13 @@ def build() -> Flask:
         on_lost=lambda node, why: meter.count(CounterName.LINK_LOST, node, why.value),
     )
     created = create_app(
-        settings, client, SYSTEM_CLOCK, authenticator=authenticator, meter=meter, is_crowded=client.is_crowded
+        settings,
+        client,
+        SYSTEM_CLOCK,
+        authenticator=authenticator,
+        meter=meter,
+        lines=LineWriter("api", SYSTEM_CLOCK, defer=_after_this_turn),
+        is_crowded=client.is_crowded,
     )
     created.extensions["pulse"] = Pulse(meter, SYSTEM_CLOCK, in_flight=lambda: client.in_flight)
     created.extensions["end_waits"] = client.end_waits
@@ -58,6 +66,10 @@ def build() -> Flask:
             created.wsgi_app, bind=settings.api.metrics_bind, directory=str(metrics_dir(file))
         )
     return created
+
+
+def _after_this_turn(function: Callable[[], None]) -> None:
+    gevent.get_hub().loop.run_callback(function)
 
 
 app: Final = build()

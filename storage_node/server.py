@@ -61,6 +61,7 @@ UNHEARD_S: Final = 1.0
 LAST_WORDS_MS: Final = 500
 """Milliseconds for the last answers to leave a closing socket."""
 
+_CAN_WAIT: Final = (Read, Claim)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _EVENTS: Final = int(zmq.EVENTS)
@@ -265,7 +266,7 @@ class NodeServer:
         self.counters.requests += 1
         operation = request.operation
         left_ms = request.budget_ms - peer.offset.waited_ms(request.sent_ms, int(now_s * 1000))
-        waiting = isinstance(operation, Read | Claim) and operation.wait_ms > 0
+        waiting = isinstance(operation, _CAN_WAIT) and operation.wait_ms > 0
         refusal = self._refusal(operation, waiting=waiting, left_ms=left_ms, size=size)
         if refusal is not None:
             self._send(peer.identity, encode_answer(request.request_id, refusal))

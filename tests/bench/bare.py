@@ -20,6 +20,7 @@ _encode: Final = msgspec.json.Encoder().encode
 app = Flask("bare", static_folder=None)
 app.extensions["front"] = SimpleNamespace(is_serving=lambda: True)
 app.extensions["pulse"] = SimpleNamespace(start=lambda: None)
+app.extensions["end_waits"] = lambda: None
 
 
 @app.post("/v1/<application>/<queue>")

@@ -38,7 +38,7 @@ class Stage:
         """Start all and wait until it answers."""
         self.service.start()
         self.bare.front.start()
-        wait_until(self._is_bare_ready, within_s=20, what="bare endpoint")
+        wait_until(self._is_bare_ready, within_s=60, what="bare endpoint")
 
     def stop(self) -> None:
         """End all."""
