@@ -20,7 +20,7 @@ from storage_node.store.cql import CassandraStore, open_cassandra_store
 from storage_node.store.cql.buckets import place_of
 from storage_node.store.cql.opening import apply_schema
 from storage_node.store.cql.schema import load_steps
-from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError
+from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError, StoreUnknownError
 from storage_node.store.interface import LogAddress, QueueRow
 from tests.support.cassandra import shared_cluster
 from tests.support.cassandra_store import settings_for
@@ -328,7 +328,11 @@ def test_one_frozen_host_of_three_is_no_outage() -> None:
 
 
 def test_two_frozen_hosts_of_three_are_told_and_outlived() -> None:
-    """No write is acknowledged, each is told in time, weak reads go on; afterwards the same store works again."""
+    """No write is acknowledged, each is told in time, weak reads go on; afterwards the same store works again.
+
+    While the hosts are taken to be there a write is unknown and a read has failed (time-outs); once they are known
+    to be away all are refused before they begin (unavailable), so that they have certainly failed.
+    """
 
     async def scenario() -> None:
         async with opened(3) as store:
@@ -337,12 +341,16 @@ def test_two_frozen_hosts_of_three_are_told_and_outlived() -> None:
             stored = message(make_id(bucket, LOW))
             await store.append_plain(log, bucket, [stored], consistency=STRONG)
             async with frozen(2, 3):
-                for n in range(3):
+                kinds: list[type[StoreError] | None] = []
+                for call in (_append(store, log, bucket), store.list_buckets(log), _append(store, log, bucket)):
                     sent = time.monotonic()
-                    late = [message(make_id(now() + n, LOW))]
-                    assert not await _succeeds(store.append_plain(log, bucket, late, consistency=STRONG))
+                    kinds.append(await _error_of(call))
                     assert time.monotonic() - sent < 3
+                assert kinds == [StoreUnknownError, StoreFailedError, StoreUnknownError]
                 await until(lambda: _reads_weakly(store, bucket, log), seconds=20)
+                await until(lambda: _is_refused(_append(store, log, bucket)), seconds=40)
+                insert = store.insert_queue(queue_row(fresh_name("app"), "refused"))
+                assert await _error_of(insert) is StoreFailedError
             await until(lambda: _succeeds(store.insert_queue(queue_row(fresh_name("app"), "after"))), seconds=30)
 
     async def _reads_weakly(store: CassandraStore, bucket: int, log: LogAddress) -> bool:
@@ -361,6 +369,22 @@ def test_two_frozen_hosts_of_three_are_told_and_outlived() -> None:
         return len(found) >= 1
 
     asyncio.run(scenario())
+
+
+async def _append(store: CassandraStore, log: LogAddress, bucket: int) -> None:
+    await store.append_plain(log, bucket, [message(make_id(now(), LOW))], consistency=STRONG)
+
+
+async def _error_of(call: Awaitable[object]) -> type[StoreError] | None:
+    try:
+        await call
+    except StoreError as error:
+        return type(error)
+    return None
+
+
+async def _is_refused(call: Awaitable[object]) -> bool:
+    return await _error_of(call) is StoreFailedError
 
 
 async def _succeeds(call: Awaitable[object]) -> bool:
