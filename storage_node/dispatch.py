@@ -198,7 +198,13 @@ class Dispatch:
         return await self._logs.publishing.publish(operation, row, deadline_s=context.deadline_s)
 
     async def _read(self, operation: ops.Read, row: QueueRow, context: RequestContext) -> ops.MessagesRead:
-        return await self._logs.reader.read(operation, row, deadline_s=context.deadline_s)
+        """Read; who waited is admitted again, for the queue may have closed to it meanwhile."""
+        found = await self._logs.reader.read(operation, row, deadline_s=context.deadline_s)
+        if operation.wait_ms and found.messages:
+            known = self._queues.known(operation.application, operation.queue)
+            if known is None or not is_allowed(Right.READ, operation.caller, known):
+                await self._admit(Right.READ, operation, known)
+        return found
 
     async def _read_messages(self, operation: ops.ReadMessages, row: QueueRow, _: RequestContext) -> ops.MessagesRead:
         return await self._logs.edits.read(operation, row)

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import pytest
@@ -175,6 +176,17 @@ def test_a_link_can_not_do_what_its_application_can_not(guarded: Deployment, own
     for call in OWNS.values():
         with with_link(guarded) as api:
             refusal(call(api, made), 403, "access_denied")
+
+
+def test_who_waits_while_a_queue_closes_gets_nothing_that_comes_later(guarded: Deployment, owner: Api) -> None:
+    """A long poll was let in while the queue was public; it is not any more when the message comes."""
+    queue = new_queue(owner, type="public")
+    with Api(f"{guarded.url}/v1/queuey", None) as anonymous, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(anonymous.get, f"{queue}?wait=20")
+        time.sleep(0.5)  # for the poll to wait: one that came too late would be refused just as well
+        assert owner.put(queue, data={"type": "user"}).status_code == 200
+        post(owner, queue, "secret")
+        refusal(waiting.result(timeout=30), 403, "access_denied")
 
 
 def test_a_link_does_what_it_names_where_it_names_it(guarded: Deployment, owner: Api) -> None:

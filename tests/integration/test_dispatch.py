@@ -96,7 +96,7 @@ def named(kind: type[ops.QueueOperation], caller: ops.Caller = NOTES) -> ops.Que
 
 def test_every_operation_but_cancel_has_its_handler() -> None:
     async def test(service: Service) -> None:
-        assert set(service.dispatch.table) == set(ops.OPERATIONS.values()) - {ops.Cancel}
+        assert set(service.dispatch.table) == set(ops.OPERATIONS.values()) - {ops.Cancel, ops.EndWait}
 
     serve(test)
 
