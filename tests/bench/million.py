@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tests.bench.load import Sample, run
+from tests.bench.load import LoadError, Sample, run
 from tests.bench.million_fill import PREFIX, fill
 from tests.bench.processes import resident_total_bytes
 from tests.bench.report import Spread
@@ -34,6 +34,8 @@ CONNECTIONS: Final = 32
 APPLICATION: Final = "queuey"
 RATIO_TARGET: Final = 0.80
 """Rate with the many queues divided by that with the few, at least."""
+SERVED_SHARE_MIN: Final = 0.9
+"""Of the requests of a run; below it the run says nothing."""
 GROWTH_BYTES_MAX: Final = 5 << 20
 """Resident bytes that a service with the many queues may have more than one with the few."""
 MB: Final = 1e6
@@ -72,7 +74,12 @@ class Service:
         return Resident(*[resident_total_bytes(process.pid) for process in both])
 
     def _run(self, mode: str, path: str, seconds: float, more: dict[str, str]) -> Sample:
-        return run(self.deployment, mode, path, seconds=seconds, connections=CONNECTIONS, refusals_ok=True, more=more)
+        sample = run(
+            self.deployment, mode, path, seconds=seconds, connections=CONNECTIONS, refusals_ok=True, more=more
+        )
+        if sample.messages_per_s < SERVED_SHARE_MIN * sample.requests_per_s:
+            raise LoadError(f"{mode}: only {sample.messages_per_s:.0f} of {sample.requests_per_s:.0f} were served")
+        return sample
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
