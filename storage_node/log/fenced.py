@@ -137,16 +137,29 @@ class _FencedRound:
         """Ask the buckets closed lately for earlier attempts of the same publish; is anything left?"""
         if not self.tools.buckets.cut or self.looked_before == bucket:
             return True
-        keys = [entry.key for entry in self.entries if entry.key is not None and entry.bucket is None]
-        log = self.writer.log
-        for earlier in await self.tools.buckets.before(log, bucket, ticks=self._now()) if keys else ():
-            found = await self.tools.store.read_keys(log, earlier, keys)
-            if found:
-                await self._present({key: state.message_id for key, state in found.items()})
+        entries = [entry for entry in self.entries if entry.key is not None and entry.bucket is None]
+        ticks = ticks_of(self.entries[0].message_id) if self.delayed else self._now()
+        for earlier in await self.tools.buckets.before(self.writer.log, bucket, ticks=ticks) if entries else ():
+            await self._ask(earlier, entries)
             if not self.entries:
                 break
         self.looked_before = bucket
         return bool(self.entries)
+
+    async def _ask(self, earlier: int, entries: Sequence[Entry]) -> None:
+        """Ask one bucket for keys.  The delayed lane's are never closed: what is not there is given up there."""
+        store, log = self.tools.store, self.writer.log
+        keys = [entry.key for entry in entries if entry.key is not None]
+        found = await store.read_keys(log, earlier, keys)
+        stored = {key: state.message_id for key, state in found.items() if state.message_id != GIVEN_UP}
+        if stored:
+            await self._present(stored)
+        for entry in entries if self.delayed else ():
+            if entry.key is None or entry.key in found:
+                continue
+            expires_ticks = entry.message().expires_ticks
+            if not await store.give_up_key(log, earlier, LogKey(entry.key, GIVEN_UP), expires_ticks=expires_ticks):
+                await self._ask(earlier, [entry])
 
     def _now(self) -> int:
         return self.tools.clock.now_ticks()
@@ -173,6 +186,8 @@ class _FencedRound:
                 self.above = ticks_of(last)
             case KeyPresent(keys):
                 await self._present(keys)
+                if GIVEN_UP in keys.values() and self.entries:
+                    await self.backoff.pause(latest_deadline_s(self.entries))
             case Closed(next_bucket):
                 self.tools.buckets.follow(self.writer.log, next_bucket)
             case NoBucket():
@@ -223,12 +238,19 @@ class _FencedRound:
             stored = keys.get(entry.key) if entry.key is not None else None
             if stored is None:
                 self.entries.append(entry)
-            elif stored == GIVEN_UP and entry.bucket is not None:
-                entry.move(entry.bucket)
+            elif stored == GIVEN_UP:
+                self._given_up(entry)
             elif stands:
                 entry.store(self.writer.log.partition, stored)
             else:
                 entry.fail(EMPTIED)
+
+    def _given_up(self, entry: Entry) -> None:
+        """A later attempt has left this bucket: stamped again, this one comes to the next, or is there already."""
+        if entry.bucket is not None:
+            entry.move(entry.bucket)
+        else:
+            self.entries.append(entry)
 
     async def _make_bucket(self, bucket: int) -> None:
         if self.delayed:
