@@ -14,6 +14,9 @@ from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloa
 C = TypeVar("C")
 T = TypeVar("T")
 
+PAIR: Final = 2
+"""Requests that are no crowd yet: a publish and the claim that it wakes must not wait for others."""
+
 
 class Request(Generic[C]):
     """Something to be done with a worker's connection, and who waits for it."""
@@ -55,7 +58,7 @@ class Worker(Generic[C]):
         batch_max: int,
         gather_s: float = 0,
     ) -> None:
-        """``gather_s``: seconds to wait, after a batch of several requests, for others to share the next one."""
+        """``gather_s``: seconds to wait, after a batch of more than a pair, for others to share the next one."""
         self._service = service
         self._waiting_max: Final = waiting_max
         self._waiting_bytes_max: Final = waiting_bytes_max
@@ -104,7 +107,7 @@ class Worker(Generic[C]):
     def _work(self) -> None:
         is_open, together = True, 0
         while is_open:
-            if together > 1 and self._requests.qsize() < together:
+            if together > PAIR and self._requests.qsize() < together:
                 time.sleep(self._gather_s)
             batch, is_open = self._next_batch()
             together = len(batch)
