@@ -33,7 +33,7 @@ from tests.support.deployment import GUARANTEES
 from tests.support.service import wait_until
 from tests.support.several_nodes import SeveralNodes
 
-pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
 
 SEED: Final = 4
 STEADY_S: Final = 4.0

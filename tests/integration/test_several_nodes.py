@@ -25,7 +25,7 @@ from tests.support.http_calls import bodies, post, read
 from tests.support.service import wait_until
 from tests.support.several_nodes import FRONT_END_WORKERS, SeveralNodes
 
-pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
 
 USED_WITHIN_S = 3.0
 AVOIDED_WITHIN_S = 10.0

@@ -37,7 +37,7 @@ from tests.support.hostile_node import HOSTILE
 from tests.support.service import wait_until
 from tests.support.several_nodes import SeveralNodes
 
-pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
 
 SKEW_MS: Final = 500
 """Each clock is off by this, in opposite directions: within D/4 together, or the node behind may stamp nothing in a
