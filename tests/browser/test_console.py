@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select
 from tests.support.browser import Browser
 from tests.support.deployment import Api, key_of
 from tests.support.http_calls import claim, new_queue, post, settle
-from tests.support.web import Web
+from tests.support.web import Web, link_to
 
 BODIES = "[...document.querySelectorAll('#messages pre')].map((body) => body.textContent)"
 
@@ -129,6 +129,22 @@ def test_a_group_is_rewound_and_dead_letters_are_redriven(browser: Browser, web:
     browser.find_element(By.CSS_SELECTOR, "[data-group=default] button").click()
     notice(browser, "default begins again from the start.")
     assert next(one["body"] for one in claim(api, queue)) == "doomed"
+
+
+def test_a_link_opens_its_queue_and_nothing_else(browser: Browser, web: Web, api: Api) -> None:
+    """Messages and publishing, as far as it grants them; no list, no settings."""
+    queue = new_queue(api)
+    post(api, queue, "hello")
+    browser.get(f"{web.service.url}/console")
+    browser.find_element(By.NAME, "application").send_keys("web")
+    browser.find_element(By.CSS_SELECTOR, "[name=kind][value=link]").click()
+    browser.find_element(By.NAME, "queue").send_keys(queue)
+    browser.find_element(By.NAME, "secret").send_keys(link_to(queue, "read"), Keys.ENTER)
+    browser.wait_until_script(f"{BODIES}.join() == 'hello'", what="message")
+    assert browser.value_of("document.getElementById('overview').hidden") is True
+    browser.find_element(By.NAME, "body").send_keys("by a reader")
+    browser.find_element(By.CSS_SELECTOR, "#publish-form button").click()
+    notice(browser, "(access_denied)")
 
 
 def test_it_can_be_used_by_keyboard_alone(browser: Browser, web: Web, api: Api) -> None:

@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from tests.support import oidc
 from tests.support.browser import Browser
 from tests.support.http_calls import new_queue, post
-from tests.support.web import Web
+from tests.support.web import Web, link_to
 
 READY = "window.ready"
 
@@ -63,3 +63,24 @@ def test_a_page_of_a_third_origin_gets_nothing(browser: Browser, web: Web) -> No
         browser.wait_until_script("states.includes('waiting')", what="refusal")
         assert browser.value_of("seen") == []
         assert [message["body"] for message in api.get(queue).json()["messages"]] == ["secret"]
+
+
+def test_a_plain_event_source_reads_with_a_link_in_its_url(browser: Browser, web: Web) -> None:
+    """Without queuey.js, from the application's page; it comes back by itself where it was."""
+    with web.service.api("web") as api:
+        queue = new_queue(api)
+        post(api, queue, "one")
+        browser.get(f"{web.page.origin}/")
+        browser.wait_until_script(READY, what="page")
+        url = f"{web.service.url}/v1/web/{queue}?link={link_to(queue, 'read')}"
+        browser.execute_script(
+            "window.source = new EventSource(arguments[0]); window.ids = new Set();"
+            "source.onmessage = ({ data }) => { const { message_id, body } = JSON.parse(data);"
+            " if (!ids.has(message_id)) { ids.add(message_id); seen.push(body); } };",
+            url,
+        )
+        browser.wait_until_script("seen.join() == 'one'", what="first message")
+        web.service.front.kill()
+        web.service.start()
+        post(api, queue, "two")
+        browser.wait_until_script("seen.join() == 'one,two'", what="message after the break")

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from api.auth.links import Link, LinkOperation, mint_link, new_link_id
 from tests.support import oidc
 from tests.support.configuration import configure
 from tests.support.deployment import Deployment
 from tests.support.service import ROOT
 from tests.support.web_site import Site, serving
 
+_SECRET: Final = b"thirty-two bytes of a secret, or more"
 PAGES: Final = ROOT / "tests" / "browser" / "pages"
 
 
@@ -32,7 +34,10 @@ def running_web(directory: Path) -> Iterator[Web]:
     """Run the service and the three sites for one block; ``web`` allows only its own page."""
     with serving({}, host="localhost") as page, serving({}) as issuer, serving({}) as stranger:
         made = Deployment(directory, guarantees={"web": "at_least_once"}, more=_users(directory, issuer.origin))
-        configure(made, "applications.web", f'origins = ["{page.origin}"]')
+        (directory / "link-secret").write_bytes(_SECRET)
+        (directory / "link-secret").chmod(0o600)
+        lines = (f'origins = ["{page.origin}"]', 'link_secrets = { s1 = "link-secret" }')
+        configure(made, "applications.web", *lines)
         issuer.pages["/authorize"] = filled("issuer.html", email=oidc.EMAIL, token=user_token(issuer))
         for site in (page, stranger):
             words = {"service": made.url, "issuer": issuer.origin, "page": f"{site.origin}/"}
@@ -45,6 +50,18 @@ def user_token(issuer: Site) -> str:
     """Return what the issuer says of its one user, for an hour."""
     now_s = int(time.time())
     return oidc.id_token(oidc.claims(iss=issuer.origin, iat=now_s, exp=now_s + 3_600))
+
+
+def link_to(queue: str, *operations: LinkOperation) -> str:
+    """Return a link of the application ``web`` that lets its holder do this with a queue, for an hour."""
+    link = Link(
+        application="web",
+        link_id=new_link_id(),
+        operations=operations,
+        queue=queue,
+        expires_s=int(time.time()) + 3_600,
+    )
+    return mint_link(link, secret_name="s1", secret=_SECRET)
 
 
 def filled(name: str, **values: str) -> str:
