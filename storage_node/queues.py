@@ -70,10 +70,10 @@ class Queues:
 
     # finding
 
-    def known(self, application: str, name: str) -> QueueRow | None:
-        """Return the row if one is remembered that is young enough; asks nobody."""
+    def known(self, application: str, name: str, *, for_s: float = 0.0) -> QueueRow | None:
+        """Return the row if one is remembered that is young enough, and is so for ``for_s`` more; asks nobody."""
         known = self._known.get((application, name))
-        if known is None or self._clock.monotonic_s() - known.read_s >= ROW_AGE_S_MAX:
+        if known is None or self._clock.monotonic_s() - known.read_s >= ROW_AGE_S_MAX - for_s:
             return None
         return known.row
 
@@ -110,9 +110,10 @@ class Queues:
         known = self.known(row.application, row.name)
         return known is not None and known.queue_id == row.queue_id
 
-    async def stands(self, row: QueueRow) -> bool:
-        """Is this still the queue of its name (same internal id), by knowledge less than D/2 old?"""
-        if self.is_fresh(row):
+    async def stands(self, row: QueueRow, *, for_s: float = 0.0) -> bool:
+        """Is this still the queue of its name (same internal id), by knowledge not yet D/2 old ``for_s`` from now?"""
+        known = self.known(row.application, row.name, for_s=for_s)
+        if known is not None and known.queue_id == row.queue_id:
             return True
         now = await self.read(row.application, row.name)
         return now is not None and now.queue_id == row.queue_id

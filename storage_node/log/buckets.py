@@ -21,6 +21,8 @@ from storage_node.store.interface import Fence, Lane, LogAddress, Store
 
 SPAN_TICKS: Final = BUCKET_SPAN_MS * TICKS_PER_MS
 INDEX_AGE_S_MAX: Final = LATE_WINDOW_MS / 2 / 1000
+APPEND_S: Final = 1.0
+"""Seconds that an append may take and still rest on what was known when it began: it must not grow old under way."""
 ANNOUNCED_AHEAD_TICKS: Final = 2 * LATE_WINDOW_MS * TICKS_PER_MS
 ATTEMPTS_TICKS_MAX: Final = (2 * PUBLISH_DEADLINE_MS + LATE_WINDOW_MS) * TICKS_PER_MS
 """How long the attempts of one publish may be apart."""
@@ -108,7 +110,7 @@ class Buckets:
         """
         if not self.cut:
             return 0
-        index = await self.index(log)
+        index = await self.index(log, since_s=self._clock.monotonic_s() + APPEND_S - INDEX_AGE_S_MAX)
         place = bisect_right(index, ticks)
         bucket = max(grid_bucket(ticks), index[place - 1] if place else 0)
         if bucket not in index:

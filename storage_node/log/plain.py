@@ -10,6 +10,7 @@ from collections import defaultdict
 from common.guarantees import Guarantee
 from common.identifiers import make_id, ticks_of
 from common.protocol.failures import Failure, FailureError
+from storage_node.log.buckets import APPEND_S
 from storage_node.log.outcomes import CLOCK_UNSURE, OUTCOME_UNKNOWN, STORE_UNAVAILABLE, failure_of
 from storage_node.log.pending import Entry, latest_deadline_s
 from storage_node.log.plain_keys import KeyedPart, is_in_time
@@ -57,7 +58,7 @@ class _PlainRound:
     async def _attempt(self) -> None:
         """Send all of it once; what is not acknowledged stays in ``entries``."""
         queues, row = self.tools.queues, self.entries[0].pending.row
-        if not await queues.stands(row):
+        if not await queues.stands(row, for_s=APPEND_S):
             raise FailureError(OUTCOME_UNKNOWN)
         self.tools.ahead.note(row, self.writer.log)
         self._stamp()

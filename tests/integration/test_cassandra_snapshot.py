@@ -19,7 +19,7 @@ from tests.support.cassandra_store import store_lines
 from tests.support.deployment import Deployment
 from tests.support.service import wait_until
 
-KEYSPACE: Final = "snapshots"
+KEYSPACE: Final = "backups"
 NAME: Final = "under-load"
 ENOUGH: Final = 200
 
@@ -48,7 +48,7 @@ def restore() -> None:
         session = driver.connect()
         for table in folders:
             session.execute(f"TRUNCATE {KEYSPACE}.{table}", timeout=60)
-    held = {table: place for table, place in folders.items() if (place / "snapshots" / NAME).exists()}
+    held = {table: place for table, place in folders.items() if [*(place / "snapshots" / NAME).glob("*-Data.db")]}
     for place in held.values():
         for file in (place / "snapshots" / NAME).iterdir():
             if file.is_file() and file.name not in {"manifest.json", "schema.cql"}:
