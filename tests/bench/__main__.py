@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.benches import BENCHES
-from tests.bench.load import Sample
+from tests.bench.load import LoadError, Sample
 from tests.bench.plot import svg
 from tests.bench.report import Report, changes, judge, line, markdown
 from tests.bench.stage import Stage, stage
@@ -38,7 +38,7 @@ def main() -> int:
         parser.error("wrk is missing: apt-get install wrk")
     load_average, begun = os.getloadavg()[0], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     with stage() as built:
-        samples = rounds(built, chosen(arguments.names), arguments.rounds, arguments.seconds)
+        samples, failed = rounds(built, chosen(arguments.names), arguments.rounds, arguments.seconds)
     report = Report(
         begun=begun,
         rounds=arguments.rounds,
@@ -47,6 +47,7 @@ def main() -> int:
         load_average=load_average,
         lines={name: line(name, samples) for name in samples},
         targets=judge(samples),
+        failed=failed,
     )
     write(report, keep=arguments.keep)
     return 0
@@ -60,16 +61,26 @@ def chosen(names: list[str]) -> list[str]:
     return [name for name in BENCHES if name in wanted or name == "bare"]
 
 
-def rounds(built: Stage, names: list[str], count: int, seconds: float) -> dict[str, list[Sample]]:
-    """Run every bench once per round; a first short round warms up and does not count."""
+def rounds(
+    built: Stage, names: list[str], count: int, seconds: float
+) -> tuple[dict[str, list[Sample]], dict[str, str]]:
+    """Run every bench once per round; a first short round warms up and does not count.
+
+    A bench that breaks off is left out from then on, and the others go on: the second value says why.
+    """
     samples: dict[str, list[Sample]] = {name: [] for name in names}
+    failed: dict[str, str] = {}
     BENCHES["bare"].probe(built, 1)
     BENCHES["publish1"].probe(built, 1)
     for number in range(count):
-        for name in names:
+        for name in list(samples):
             sys.stderr.write(f"round {number + 1} of {count}: {name}\n")
-            samples[name].append(BENCHES[name].probe(built, seconds))
-    return samples
+            try:
+                samples[name].append(BENCHES[name].probe(built, seconds))
+            except (LoadError, AssertionError, OSError, ValueError) as error:
+                failed[name] = f"{type(error).__name__}: {error}"[:300]
+                del samples[name]
+    return samples, failed
 
 
 def write(report: Report, *, keep: bool) -> None:

@@ -73,6 +73,8 @@ def run(
     if counted["failed"] or (counted["refused"] and not refusals_ok):
         raise LoadError(f"{mode} {path}: {counted} {ended.stderr[:1000]}")
     requests, lasted_s = counted["requests"], counted["seconds"]
+    if not requests:
+        raise LoadError(f"{mode} {path}: nothing was answered")
     per_request_us = 1e6 / requests
     return Sample(
         requests / lasted_s,

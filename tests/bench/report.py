@@ -65,6 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Of the machine when the run began: what else was going on."""
     lines: dict[str, Line]
     targets: dict[str, Judged]
+    failed: dict[str, str] = {}
+    """Benches that broke off in some round, and why."""
 
 
 def line(name: str, samples: Mapping[str, Sequence[Sample]]) -> Line:
@@ -142,6 +144,7 @@ def markdown(report: Report, baseline: Report | None) -> str:
             f" | {_ratio(measured.ratio)} {f'of {measured.ceiling}' if measured.ratio else ''}"
             f" | {_ratio(before.ratio) if before else '-'} |"
         )
+    rows += [f"\nNot measured: {name}: {why}" for name, why in report.failed.items()]
     return "\n".join(rows) + "\n"
 
 
