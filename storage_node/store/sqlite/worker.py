@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -69,6 +68,8 @@ class Worker(Generic[C]):
         self._waiting = 0
         self._waiting_bytes = 0
         self._is_closing = False
+        self._pause: Final = threading.Event()
+        """Never set: waiting for it is a pause."""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -108,7 +109,7 @@ class Worker(Generic[C]):
         is_open, together = True, 0
         while is_open:
             if together > PAIR and self._requests.qsize() < together:
-                time.sleep(self._gather_s)
+                self._pause.wait(self._gather_s)
             batch, is_open = self._next_batch()
             together = len(batch)
             if batch:
