@@ -14,7 +14,7 @@ from storage_node.delivery.candidates import Candidates
 from storage_node.delivery.cell import Cell, Place
 from storage_node.delivery.lifecycle import Stage
 from storage_node.delivery.policy import Judged, LeasePolicy, Policy
-from storage_node.delivery.state import Entry, Lease
+from storage_node.delivery.state import Entry, Lease, Run
 from storage_node.store.interface import Lane, StoredMessage
 
 AnswerT = TypeVar("AnswerT")
@@ -295,7 +295,9 @@ class Progress(NamedTuple):
     open_below: int
     """At or below position, neither settled nor leased."""
     closed_above: int
-    """Above position, settled or leased."""
+    """Above position, settled or leased, by an entry."""
+    runs: tuple[tuple[Run, ...], tuple[Run, ...]]
+    """What else is settled above position, by lane."""
     oldest: MessageId | None
     """The lowest unsettled id."""
     available: bool
@@ -321,6 +323,7 @@ class LookJob(Job[Progress]):
             in_flight=len(leased),
             open_below=entries_below - closed_below,
             closed_above=len(closed) - closed_below,
+            runs=(tuple(state.lanes[0].runs), tuple(state.lanes[1].runs)),
             oldest=min([*new, *unsettled], default=None),
             available=candidates.peek(),
         )

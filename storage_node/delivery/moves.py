@@ -90,19 +90,19 @@ def exhaust(state: State, lane: Lane, message_id: MessageId, *, now: int) -> Non
 
 def bury(state: State, lane: Lane, message_id: MessageId, *, now: int) -> None:
     """Settle what became a dead letter."""
-    _end(state, lane, message_id, Event.BURY, now)
+    old = state.lanes[lane].entries[message_id]
+    place(state, lane, message_id, Entry(after(old.stage, Event.BURY), now, old.token, old.deliveries, kept=True))
 
 
 def forget(state: State, lane: Lane, message_id: MessageId, *, now: int) -> None:
-    """Settle what is no longer in the log, in the name of its last lease; below position no entry is left of it."""
-    _end(state, lane, message_id, Event.GONE, now)
-    if message_id <= state.lanes[lane].position:
-        drop(state, lane, message_id)
-
-
-def _end(state: State, lane: Lane, message_id: MessageId, event: Event, now: int) -> None:
+    """Settle what is no longer in the log, in the name of its last lease; a receipt that had lost stays lost."""
     old = state.lanes[lane].entries[message_id]
-    place(state, lane, message_id, Entry(after(old.stage, event), now, old.token, old.deliveries, kept=True))
+    stage = after(old.stage, Event.GONE)
+    if old.stage is Stage.LEASED:
+        kept = old.kept or old.deliveries > 1
+        place(state, lane, message_id, Entry(stage, now, old.token, old.deliveries, kept=kept))
+    else:
+        place(state, lane, message_id, Entry(stage, now, NOBODY, old.deliveries, kept=True))
 
 
 def seek(state: State, positions: Iterable[MessageId]) -> State:
@@ -184,7 +184,7 @@ def gather_run(state: State, lane: Lane, own: Iterable[MessageId]) -> None:
     part = state.lanes[lane]
     streak: list[MessageId] = []
     for message_id in own:
-        if _is_foldable(part.entries.get(message_id)) or in_runs(part, message_id):
+        if _is_foldable(part.entries.get(message_id)) or in_runs(part.runs, message_id):
             streak.append(message_id)
         else:
             _fold(state, lane, streak)

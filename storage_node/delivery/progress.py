@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from common.identifiers import MessageId, id_after, ticks_of
 from common.limits import BACKLOG_EXACT_MAX
 from common.protocol.operations import GroupInfo
 from storage_node.delivery.jobs import LookJob, Progress
 from storage_node.delivery.rows import Rows
+from storage_node.delivery.state import in_runs
 from storage_node.delivery.tools import AT_ONCE, in_parts
 from storage_node.log.logs import Logs
 from storage_node.store.interface import Lane, QueueRow
+
+LISTED_MAX: Final = 1_000
+"""Ids in one page of a listing."""
 
 
 class _Counts:
@@ -25,12 +30,28 @@ class _Counts:
 
     async def backlog(self, partition: int, progress: Progress) -> int:
         """Count what is neither settled nor leased, exactly up to the bound."""
-        limit = BACKLOG_EXACT_MAX + 1 + progress.closed_above
+        closed = progress.closed_above + await self._within_runs(partition, progress)
+        limit = BACKLOG_EXACT_MAX + 1 + closed
         key = (partition, progress.positions, limit)
         if key not in self._under_way:
             self._under_way[key] = asyncio.get_running_loop().create_task(self._count(*key))
         above = await asyncio.shield(self._under_way[key])
-        return max(above - progress.closed_above, 0) + progress.open_below
+        return max(above - closed, 0) + progress.open_below
+
+    async def _within_runs(self, partition: int, progress: Progress) -> int:
+        """Count the messages that runs stand for: a run does not know how many it has."""
+        found = 0
+        for lane, runs in zip(Lane, progress.runs, strict=True):
+            end = max((run.last_ticks for run in runs), default=0)
+            low, more = id_after(progress.positions[lane]), True
+            while more and ticks_of(low) <= end:
+                page = await self._logs.listing(
+                    self._queue, partition, low_by_lane={lane: low}, limit=LISTED_MAX, bodies=False
+                )
+                ids = [one.message.message_id for one in page.messages]
+                found += sum(in_runs(runs, message_id) for message_id in ids)
+                more, low = page.more, id_after(ids[-1]) if ids else low
+        return found
 
     async def _count(self, partition: int, positions: tuple[MessageId, ...], limit: int) -> int:
         lows = {lane: id_after(positions[lane]) for lane in Lane}

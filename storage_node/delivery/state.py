@@ -12,7 +12,7 @@ Whatever a move needs to know beyond the value (which node made a lease, what is
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
@@ -197,15 +197,15 @@ def stage_of(state: State, lane: Lane, message_id: MessageId) -> Stage:
     entry = part.entries.get(message_id)
     if entry is not None:
         return entry.stage
-    if message_id <= part.position or (part.runs and in_runs(part, message_id)):
+    if message_id <= part.position or (part.runs and in_runs(part.runs, message_id)):
         return Stage.PASSED
     return Stage.NEW
 
 
-def in_runs(part: LaneState, message_id: MessageId) -> bool:
+def in_runs(runs: Iterable[Run], message_id: MessageId) -> bool:
     """Is it settled by a run?"""
     ticks, writer = ticks_of(message_id), message_id[8:]
-    return any(run.writer == writer and run.first_ticks <= ticks <= run.last_ticks for run in part.runs)
+    return any(run.writer == writer and run.first_ticks <= ticks <= run.last_ticks for run in runs)
 
 
 def ready_ids(state: State, lane: Lane, *, now: int, limit: int) -> list[MessageId]:

@@ -13,6 +13,7 @@ import pytest
 from common.guarantees import Ordering
 from common.protocol.failures import Code, FailureError
 from common.protocol.operations import NewMessage, QueueSettings
+from storage_node.delivery.row import GATHER_FROM
 from storage_node.store.errors import StoreError
 from storage_node.store.sqlite import open_sqlite_store
 from tests.support.delivery_node import DeliveryNode, bodies_of, counting, receipts_of
@@ -62,6 +63,43 @@ def test_every_guarantee_delivers_what_was_published(application: str, tmp_path:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_what_waits_behind_a_lease_is_no_backlog_once_it_is_settled() -> None:
+    """Also where settled messages are kept as runs, which know no number."""
+
+    async def scene(node: DeliveryNode) -> None:
+        queue = await node.queue(application="notes")
+        await node.publish(queue, *(b"%d" % number for number in range(2 * GATHER_FROM)))
+        await asyncio.sleep(1)
+        first, *others = receipts_of(await node.claim(queue, limit=2 * GATHER_FROM))
+        assert set(await node.ack(queue, *others)) == {"acked"}
+        (group,) = await node.groups(queue)
+        assert (group.backlog, group.in_flight) == (0, 1)
+        await node.publish(queue, b"one more")
+        (group,) = await node.groups(queue)
+        assert (group.backlog, group.in_flight) == (1, 1)
+        assert await node.ack(queue, first) == ["acked"]
+
+    play(scene)
+
+
+def test_a_receipt_that_had_lost_never_wins_when_its_message_expires() -> None:
+    """A lease that ended and was given to another, or given back, stays lost after the message has gone."""
+
+    async def scene(node: DeliveryNode) -> None:
+        queue = await node.queue(application="once")
+        await node.publish(queue, NewMessage(body=b"beaten", ttl_s=100), NewMessage(body=b"given back", ttl_s=100))
+        beaten, given_back = receipts_of(await node.claim(queue, lease_ms=10_000))
+        assert await node.release(queue, given_back, delay_ms=50_000) == ["released"]
+        await asyncio.sleep(20)
+        assert len((await node.claim(queue, lease_ms=10_000)).claims) == 1
+        assert await node.ack(queue, beaten, given_back) == ["lease_lost", "lease_lost"]
+        await asyncio.sleep(100)
+        assert (await node.claim(queue)).claims == ()
+        assert await node.ack(queue, beaten, given_back) == ["lease_lost", "lease_lost"]
+
+    play(scene)
 
 
 def test_under_at_most_once_receipts_are_refused_before_they_are_looked_at() -> None:
