@@ -236,7 +236,8 @@ class NodeClient:
             return self._lost(send.member, answer or Lost.TIMED_OUT)
         if not errand.call.wait_s:
             now_s = self._clock.monotonic_s()
-            self._pressure.note(now_s - sent_s, now_s)
+            operation = errand.operation
+            self._pressure.note((type(operation), getattr(operation, "application", "")), now_s - sent_s, now_s)
         return _typed(answer, errand.operation, send.member)
 
     def _lost(self, member: Member, why: Lost) -> Lost:
