@@ -9,7 +9,6 @@ from typing import Final
 from tests.fault.doors.overload import measure
 from tests.support.deployment import deployed
 
-
 TIMES: Final = {"accepted p99 beyond 5.0 times the calm one", "refusals were slow", "slow afterwards"}
 """What a few seconds beside other tests can't judge."""
 
