@@ -121,7 +121,7 @@ def _one_queue(front: FrontEnd, follower: Follower, first: Page) -> Iterator[byt
     yield _BEGIN + _shown(first)
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
-            yield beat.after(_shown(follower.read(wait_ms=STREAM_WAIT_MS)))
+            yield beat.after(_shown(follower.read(wait_ms=STREAM_HEARTBEAT_MS)))
     except FailureError as error:
         yield _failure(error)
 
@@ -145,7 +145,7 @@ def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page])
     pages: queues.Queue[Page | Ended] = queues.Queue(STREAM_PAGES_QUEUED_MAX)
     stop = threading.Event()
     for follower in followers:
-        threading.Thread(target=_follow, args=(follower, pages, stop), daemon=True).start()
+        threading.Thread(target=_follow, args=(front, follower, pages, stop), daemon=True).start()
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
             yield beat.after(_next_events(pages, cursors))
@@ -166,17 +166,18 @@ def _next_events(pages: queues.Queue[Page | Ended], cursors: dict[str, bytes]) -
     return _events(page, stream_cursors_text(cursors), name=page.queue)
 
 
-def _follow(follower: Follower, pages: queues.Queue[Page | Ended], stop: threading.Event) -> None:
+def _follow(front: FrontEnd, follower: Follower, pages: queues.Queue[Page | Ended], stop: threading.Event) -> None:
     """Read one of several queues, handing pages over as fast as they are sent; ends within one wait."""
     page: Page | Ended
     while not stop.is_set():
         try:
-            page = follower.read(wait_ms=STREAM_WAIT_MS)
+            page = follower.read(wait_ms=STREAM_HEARTBEAT_MS)
         except FailureError as error:
             page = Ended(error)
-        if isinstance(page, Page) and not page.messages and not page.complete_until:
+        serves = front.is_serving()
+        if serves and isinstance(page, Page) and not page.messages and not page.complete_until:
             continue
-        if not _hand_over(page, pages, stop) or isinstance(page, Ended):
+        if not _hand_over(page, pages, stop) or isinstance(page, Ended) or not serves:
             break
     follower.leave()
 

@@ -11,7 +11,7 @@ from api.routes.reading import read_operation
 from api.routes.streams_place import Place, Step, advance, covers, resumes
 from api.routes.streams_shared import FellBehindError, SharedPage, SharedRead
 from api.validation.reads import Reading
-from common.limits import READ_BYTES_MAX
+from common.limits import READ_BYTES_MAX, STREAM_WAIT_MS
 from common.protocol.operations import Caller, Message, MessagesRead, Read
 
 
@@ -85,7 +85,9 @@ class Follower:
         operation = self._operation
         if before.cursor:
             operation = msgspec.structs.replace(operation, cursor=before.cursor, since=None, after=None)
-        found = self._ask(msgspec.structs.replace(operation, wait_ms=0 if self._is_hasty else wait_ms))
+        found = self._ask(
+            msgspec.structs.replace(operation, wait_ms=0 if self._is_hasty else min(wait_ms, STREAM_WAIT_MS))
+        )
         page = self._page(before, advance(before, found))
         if shared is not None and covers(page.cursor, theirs):
             self._join(shared, number)

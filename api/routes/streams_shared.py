@@ -96,7 +96,7 @@ class SharedRead:
             if self._has_reader or self._is_reading:
                 self._turn.wait(wait_ms / 1000)
             else:
-                self._read_once(wait_ms)
+                self._read_once(min(wait_ms, STREAM_WAIT_MS))
                 if self._has_reader:
                     self._wake()  # others have come meanwhile, and wait for this read
         if number < self.number:

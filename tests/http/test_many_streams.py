@@ -77,8 +77,13 @@ def test_readers_of_different_callers_share_nothing_but_the_queue(crowded: Deplo
 def test_streams_end_soon_when_their_front_end_does(tmp_path: Path) -> None:
     """Shared or alone: they do not wait for a message first, and none is cut off in the middle of an event."""
     with Deployment(tmp_path) as service, service.api() as api:
-        shared, lone = (f"/v1/queuey/{new_queue(api, type='public')}" for _ in range(2))
-        with reading(service.port, shared, 20) as crowd, reading(service.port, lone, 1) as alone:
+        shared, lone, several = (new_queue(api, type="public") for _ in range(3))
+        path = "/v1/queuey"
+        with (
+            reading(service.port, f"{path}/{shared}", 20) as crowd,
+            reading(service.port, f"{path}/{lone}", 1) as alone,
+            reading(service.port, f"{path}?queues={several},{shared}", 1) as both,
+        ):
             os.kill(service.front.pid, signal.SIGTERM)
-            for readers in (crowd, alone):
+            for readers in (crowd, alone, both):
                 readers.wait(lambda reader: reader.received.endswith(b"\n\r\n0\r\n\r\n"), within_s=ENDED_S_MAX)
