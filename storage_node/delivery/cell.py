@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from common.clock import Clock
 from common.guarantees import LogKind, Ordering
-from common.identifiers import MessageId, id_after
-from common.limits import READ_BYTES_MAX
+from common.identifiers import TICKS_PER_MS, TICKS_PER_SECOND, MessageId, id_after
+from common.limits import LATE_WINDOW_MS, READ_BYTES_MAX
 from storage_node.delivery import moves
 from storage_node.delivery import state as states
 from storage_node.delivery.lifecycle import Stage
@@ -22,6 +22,8 @@ WANTED_MAX: Final = 1_000
 """Messages looked up for one round of a row."""
 BODY_BYTES_GUESS: Final = 8_192
 """Bytes of a body, until the row has seen some."""
+STEP_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS // 20
+"""How far a clock may be set forward between two looks before the leases made by it count as another node's."""
 PAGE_IDS: Final = 1_000
 """Ids in one page of a listing that only moves position."""
 
@@ -56,6 +58,7 @@ class Cell:
         """Dead letters being published: nobody gets them meanwhile."""
         self._logs = logs
         self._body_bytes = BODY_BYTES_GUESS
+        self._lead_ticks = _lead_ticks(clock)
 
     @property
     def strict(self) -> bool:
@@ -81,6 +84,13 @@ class Cell:
         self.state.displaced.clear()
         for lane, window in self.windows.items():
             window.prune(self.state.lanes[lane].position)
+
+    def notice_steps(self) -> None:
+        """Leave the leases made so far longer where the clock was set forward since the last look."""
+        lead_ticks = _lead_ticks(self.clock)
+        if lead_ticks - self._lead_ticks > STEP_TICKS:
+            states.disown(self.state)
+        self._lead_ticks = lead_ticks
 
     def new_token(self) -> bytes:
         """Make the token of a new lease."""
@@ -226,3 +236,8 @@ class Cell:
     def fenced(self) -> bool:
         """Does position need no time to be sure?"""
         return self.queue.log is LogKind.FENCED
+
+
+def _lead_ticks(clock: Clock) -> int:
+    """How far wall time is ahead of monotonic time: it changes only where the clock is set."""
+    return clock.now_ticks() - round(clock.monotonic_s() * TICKS_PER_SECOND)

@@ -198,6 +198,7 @@ class Row:
     async def _judge(self, jobs: Jobs) -> _Attempt:
         cell = self.cell
         cell.state.displaced.clear()
+        cell.notice_steps()
         moves.sweep(cell.state, now=cell.clock.now_ticks())
         wanted = min(sum(job.wanted for job in jobs), WANTED_MAX)
         if wanted and len(cell.state) >= cell.queue.max_in_flight:

@@ -188,6 +188,14 @@ def claimable_at(state: State, entry: Entry) -> int:
     return entry.until_ticks
 
 
+def disown(state: State) -> None:
+    """Leave all leases D/2 longer, as another node's: the clock by which they were made has been set."""
+    state.made.clear()
+    for lane, message_id, entry in state.items():
+        if entry.stage is Stage.LEASED:
+            heapq.heappush(state.lanes[lane].ready, (claimable_at(state, entry), message_id))
+
+
 # --- questions ------------------------------------------------------------------------------------------------
 
 
