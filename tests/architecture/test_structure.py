@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api", "cli", "common", "storage_node")
 SERVICES = ("api", "common", "storage_node")
 CLOCK = "common.clock"
-READS_THE_ENVIRONMENT = {"common.settings"}
+READS_THE_ENVIRONMENT = {"common.settings", "common.tracing"}
 READS_THE_CLOCK = {"time", "now", "utcnow", "today", "time_ns", "monotonic", "monotonic_ns", "perf_counter"}
 
 
@@ -68,8 +68,8 @@ def test_time_is_read_in_one_module() -> None:
     assert readers | dated == {CLOCK}
 
 
-def test_the_environment_is_read_in_one_module() -> None:
-    """A process is configured by one file; only the file's name comes from outside."""
+def test_the_environment_is_read_where_it_must_be() -> None:
+    """A process is configured by one file; from outside come the file's name and OpenTelemetry's own settings."""
     assert {name for name, tree in modules(SERVICES) if names_of(tree) & {"os.environ", "os.getenv"}} == (
         READS_THE_ENVIRONMENT
     )
