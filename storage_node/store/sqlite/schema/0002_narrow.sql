@@ -28,7 +28,7 @@ CREATE TABLE log_line (
 INSERT INTO log_line (log, id, place, expires)
     SELECT log, id, place, expires FROM message ORDER BY log, id;
 INSERT INTO log_line (log, id, place, expires, last, next)
-    SELECT number, x'ff', 0, 0, last, iif(closed, next, NULL) FROM log ORDER BY number;
+    SELECT number, x'ff', 0, 0, last, CASE WHEN closed THEN next END FROM log ORDER BY number;
 DROP INDEX message_by_id;
 
 -- The number of each log, which never changes; `announced` is when it was made.
