@@ -174,9 +174,12 @@ def check_order(history: History) -> list[str]:
     settled_s: dict[bytes, list[float]] = defaultdict(list)
     for acked in history.acked:
         settled_s[acked.message_id].append(acked.began_s)
-    by_partition: dict[int, list[Delivered]] = defaultdict(list)
+    by_partition: dict[tuple[int, bool], list[Delivered]] = defaultdict(list)
+    made_s = {p.message_id: p.began_s for p in history.published}
+    deleted_s = float("inf") if history.recreated_s is None else history.recreated_s[0]
     for one in history.delivered:
-        by_partition[one.partition].append(one)
+        is_new = made_s.get(one.message_id, one.began_s) >= deleted_s
+        by_partition[one.partition, is_new].append(one)
     found: list[str] = []
     for delivered in by_partition.values():
         delivered.sort(key=lambda one: one.began_s)
