@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import queue as queues
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -94,16 +95,26 @@ def stream_of_queues(front: FrontEnd, application: str, caller: Caller) -> Respo
 
 
 class _Beat:
-    """Fills long silences, so that a client which left is noticed and proxies keep the connection."""
+    """Fills long silences, so that a client which left is noticed and proxies keep the connection.
+
+    Each stream beats in a time of its own: those that all got a message at once are not all silent for as long.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._pause_ms = STREAM_HEARTBEAT_MS * 2 // 3 + secrets.randbelow(STREAM_HEARTBEAT_MS // 3)
         self._sent_s = clock.monotonic_s()
+
+    @property
+    def wait_ms(self) -> int:
+        """How long to wait for messages now."""
+        left_ms = self._pause_ms - int((self._clock.monotonic_s() - self._sent_s) * 1000)
+        return max(1_000, left_ms)
 
     def after(self, events: bytes) -> bytes:
         """Return the events; a comment where there are none and there were none for long."""
         now_s = self._clock.monotonic_s()
-        if not events and now_s - self._sent_s < STREAM_HEARTBEAT_MS / 1000:
+        if not events and now_s - self._sent_s < self._pause_ms / 1000:
             return b""
         self._sent_s = now_s
         return events or _IDLE
@@ -121,7 +132,7 @@ def _one_queue(front: FrontEnd, follower: Follower, first: Page) -> Iterator[byt
     yield _BEGIN + _shown(first)
     try:
         while front.is_serving() and front.clock.monotonic_s() < deadline_s:
-            yield beat.after(_shown(follower.read(wait_ms=STREAM_HEARTBEAT_MS)))
+            yield beat.after(_shown(follower.read(wait_ms=beat.wait_ms)))
     except FailureError as error:
         yield _failure(error)
 
