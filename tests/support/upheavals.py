@@ -15,7 +15,7 @@ CLOCKS_S = 3.0
 def check_upheavals(history: History) -> list[str]:
     """Return the violations, as sentences."""
     found = [*_came_back(history), *_after_its_time(history), *_dead_letters(history)]
-    if history.calm and history.guarantee is Guarantee.AT_LEAST_ONCE:
+    if history.calm and history.sought_s is None and history.guarantee is Guarantee.AT_LEAST_ONCE:
         found += _leases_lost(history)
     return sorted(set(found))
 
