@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -22,8 +24,9 @@ from common.limits import APPEND_BATCH_BYTES_MAX
 from common.protocol.operations import NewMessage, QueueSettings
 from storage_node.log.buckets import grid_bucket
 from storage_node.store.cql import CassandraStore, open_cassandra_store
+from storage_node.store.errors import StoreError
 from storage_node.store.interface import Applied, Lane, LogAddress, QueueRow
-from tests.support.cassandra_operations import counted
+from tests.support.cassandra_operations import Operations, counted
 from tests.support.cassandra_store import settings_for
 from tests.support.clock import ManualClock
 from tests.support.delivery_node import DeliveryNode
@@ -35,10 +38,14 @@ pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
 PUBLISHERS = 64
 MESSAGES_EACH = 60
 DAY_TICKS = 86_400 * TICKS_PER_SECOND
-DELETED = 100_000
+DELETED = 100_500
+"""More than the server steps over in one read unless its configuration says so."""
 PAGE = 100
 GROUPS = 20
 LARGE = 1 << 20
+LONG_S = 0.9
+"""Longer than this is near the second and the D/2 after which a node reads again what it knows."""
+T = TypeVar("T")
 KINDS = pytest.mark.parametrize("application", ["notes", "once"], ids=["plain", "fenced"])
 
 
@@ -88,6 +95,26 @@ def test_sixty_four_publishers_cost_less_than_a_tenth_of_an_operation_a_message(
     asyncio.run(scenario())
 
 
+class TooSlowError(Exception):
+    """What was counted took so long that the node had to read again what it rests on."""
+
+
+def judge(operations: Operations, as_expected: bool) -> None:
+    """Fail unless as expected; who took long may try again."""
+    if not as_expected and operations.seconds > LONG_S:
+        raise TooSlowError
+    assert as_expected, operations.by_statement
+
+
+def run_in_time(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run it; on a busy machine until it ran in time."""
+    for _ in range(10):
+        with contextlib.suppress(TooSlowError):
+            asyncio.run(scenario())
+            return
+    raise AssertionError("the machine is too busy to count")
+
+
 @KINDS
 def test_an_append_is_one_write_round_trip(application: str) -> None:
     """A partition in use: one request for one message, or for a hundred, and no read."""
@@ -100,9 +127,9 @@ def test_an_append_is_one_write_round_trip(application: str) -> None:
                 batch = [b"%d" % number for number in range(count)]
                 with counted(store) as operations:
                     await node.publish(queue, *batch, partition=1, attempt=f"{count}")
-                assert operations.total == operations.writes == 1, operations.by_statement
+                judge(operations, operations.total == operations.writes == 1)
 
-    asyncio.run(scenario())
+    run_in_time(scenario)
 
 
 def test_a_client_s_key_costs_one_more_write() -> None:
@@ -114,9 +141,9 @@ def test_a_client_s_key_costs_one_more_write() -> None:
             await node.publish(queue, b"first", partition=1, attempt="first")
             with counted(store) as operations:
                 await node.publish(queue, NewMessage(body=b"keyed", idempotency_key="order-1"), partition=1)
-            assert operations.total == operations.writes == 2, operations.by_statement
+            judge(operations, operations.total == operations.writes == 2)
 
-    asyncio.run(scenario())
+    run_in_time(scenario)
 
 
 def test_a_hundred_messages_together_are_bounded_in_bytes() -> None:
@@ -134,7 +161,7 @@ def test_a_hundred_messages_together_are_bounded_in_bytes() -> None:
                 assert each.query.batch_type is BatchType.UNLOGGED
                 assert size_of(each.query) < APPEND_BATCH_BYTES_MAX + 20 * 1_000
 
-    asyncio.run(scenario())
+    run_in_time(scenario)
 
 
 def size_of(batch: Any) -> int:
@@ -174,8 +201,8 @@ def test_every_request_goes_straight_to_a_replica() -> None:
 def test_a_read_is_one_request_for_each_bucket_that_holds_messages(application: str) -> None:
     """A sparse queue over three days: a reader that comes new to it asks for the index, then once for each bucket.
 
-    In a fenced log it must know ``last`` before it lists, which is two requests more the first time, none within a
-    second, and later one a second at most.
+    In a fenced log it must know ``last`` before it lists, which is three requests more the first time, and none within
+    a second.
     """
 
     async def scenario() -> None:
@@ -189,23 +216,26 @@ def test_a_read_is_one_request_for_each_bucket_that_holds_messages(application: 
                 )
             buckets = await store.list_buckets(LogAddress(queue.queue_id, 1, Lane.LIVE, queue.lifetime))
             assert len(buckets) == (3 if application == "notes" else 2)
-            first = 0 if application == "notes" else 2
+            first = 0 if application == "notes" else 3
             reader = LogNode(store, seed=random.getrandbits(60))
             await reader.queues.find(application, queue.name)
             with counted(store) as operations:
                 page = await reader.read(queue)
-                assert operations.total == operations.reads <= len(buckets) + 1 + first, operations.by_statement
+            judge(operations, operations.total == operations.reads <= len(buckets) + 1 + first)
             with counted(store) as again:
                 await reader.read(queue)
-                assert again.total <= len(buckets) + 1, again.by_statement
+            judge(again, again.total <= len(buckets) + 1)
             await reader.logs.close()
             assert bodies(page) == [b"day 0", b"day 1", b"day 3"]
 
-    asyncio.run(scenario())
+    run_in_time(scenario)
 
 
 def test_a_hundred_thousand_deletions_cost_a_later_read_nothing() -> None:
-    """Reading on behind them takes as long as in a queue that has nothing in front, in turns."""
+    """Reading on behind them takes as long as in a queue that has nothing in front, in turns.
+
+    From the very start it steps over all of them, and still finds what is left.
+    """
 
     async def scenario() -> None:
         async with a_node() as (node, store):
@@ -219,6 +249,8 @@ def test_a_hundred_thousand_deletions_cost_a_later_read_nothing() -> None:
             ratio = await slower(node, short, emptied, after=ids[-1])
             print(f"behind {DELETED} deletions a page takes {ratio:.2f} times as long")
             assert ratio < 1.5
+            page = await surely(lambda: node.read(emptied, limit=PAGE))
+            assert [each.message_id for each in page.messages] == rest
 
     asyncio.run(scenario())
 
@@ -265,9 +297,19 @@ async def in_turns(
 
     async def caller() -> None:
         for part in parts:
-            await call(part)
+            await surely(partial(call, part))
 
     await asyncio.gather(*[caller() for _ in range(4)])
+
+
+async def surely(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until it succeeds, for a minute: a busy machine may need longer than the time-outs."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            return await call()
+        except StoreError:
+            assert time.monotonic() < deadline_s, "it did not succeed in a minute"
 
 
 async def slower(node: DeliveryNode, short: QueueRow, emptied: QueueRow, *, after: MessageId) -> float:
@@ -276,7 +318,7 @@ async def slower(node: DeliveryNode, short: QueueRow, emptied: QueueRow, *, afte
     for number in range(120):
         for queue in (short, emptied):
             begun = time.perf_counter()
-            page = await node.read(queue, after=after, limit=PAGE)
+            page = await surely(partial(node.read, queue, after=after, limit=PAGE))
             if number >= 20:
                 times[queue.name].append(time.perf_counter() - begun)
             assert len(page.messages) == PAGE

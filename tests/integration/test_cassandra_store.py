@@ -200,6 +200,31 @@ def test_the_data_of_a_queue_that_was_not_removed_after_all_are_kept() -> None:
     asyncio.run(scenario())
 
 
+def test_pages_that_reach_over_many_shards_hold_every_queue_once() -> None:
+    """Wherever a page begins: what follows in other shards is taken from their beginning."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            application = fresh_name("app")
+            rows = [queue_row(application, f"queue-{number}") for number in range(200)]
+            await asyncio.gather(*[_list_only(store, row) for row in rows])
+            for limit in (7, 40, 150):
+                found: list[str] = []
+                offset: str | None = None
+                while offset is not None or not found:
+                    page, offset = await store.list_queues(application, offset=offset, limit=limit)
+                    found += [row.name for row in page]
+                assert sorted(found) == sorted(row.name for row in rows)
+
+    asyncio.run(scenario())
+
+
+async def _list_only(store: CassandraStore, row: QueueRow) -> None:
+    """Write the listing's copy of a row that nobody doubts."""
+    listing = store._queues._listing
+    await listing.settle(await listing.doubt(row), row)
+
+
 # lifetimes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,8 @@ class Operations:
         self.by_kind: Counter[Kind] = Counter()
         self.requests: list[Any] = []
         """The driver's own objects, in the order of their beginning."""
+        self.seconds = 0.0
+        """How long it took, once the block has ended."""
 
     @property
     def total(self) -> int:
@@ -55,7 +58,9 @@ def counted(store: CassandraStore) -> Iterator[Operations]:
     prepared = connection._prepared.items()
     operations = Operations({statement.query_id: (name, kind) for name, (statement, kind) in prepared})
     connection._session.add_request_init_listener(operations.note)
+    begun_s = time.monotonic()
     try:
         yield operations
     finally:
+        operations.seconds = time.monotonic() - begun_s
         connection._session.remove_request_init_listener(operations.note)

@@ -88,7 +88,7 @@ class Listing:
             lows = [low if each == shard else "" for each in shards]
             parts = [self._shard(application, *each, limit=wanted) for each in zip(shards, lows, strict=True)]
             found += [row for part in await asyncio.gather(*parts) for row in part]
-            shard = shards.stop
+            shard, low = shards.stop, ""
         return found[:limit], found[limit].name if len(found) > limit else None
 
     async def _shard(self, application: str, shard: int, low: str, *, limit: int) -> list[QueueRow]:
