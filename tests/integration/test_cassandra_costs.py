@@ -201,8 +201,8 @@ def test_every_request_goes_straight_to_a_replica() -> None:
 def test_a_read_is_one_request_for_each_bucket_that_holds_messages(application: str) -> None:
     """A sparse queue over three days: a reader that comes new to it asks for the index, then once for each bucket.
 
-    In a fenced log it must know ``last`` before it lists, which is three requests more the first time, and none within
-    a second.
+    In a fenced log it must know ``last`` before it lists, which is three requests more the first time, none within a
+    second.
     """
 
     async def scenario() -> None:
