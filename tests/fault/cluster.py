@@ -36,7 +36,7 @@ FRONTS: Final = 2
 STORES: Final = 3
 CLIENTS_FROM: Final = 100
 """Cassandra node 1 is reached through the proxy at ``<prefix>.101``."""
-READY_S_MAX: Final = 90.0
+READY_S_MAX: Final = 180.0
 HEALED_S_MAX: Final = 180.0
 SUPERVISE_S: Final = 0.3
 APPLICATIONS: Final = {"most": "at_most_once", "least": "at_least_once", "once": "exactly_once"}

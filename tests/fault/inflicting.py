@@ -42,7 +42,7 @@ class Nemesis:
         """Wait until all is undone; what could not be done is in the history."""
         self._ending.set()
         for thread in self._threads:
-            thread.join(HEALED_S_MAX)
+            thread.join(2 * HEALED_S_MAX)
             assert not thread.is_alive(), f"{thread.name} never ended"
 
     def _run(self, faults: list[Fault]) -> None:

@@ -56,7 +56,7 @@ class Clients:
         """Create the queues and begin."""
         for queue in QUEUES:
             caller = Caller("creator", self._address, self._recorder)
-            wait_until(lambda q=queue, c=caller: c.create(q).outcome is Outcome.OK, within_s=60, what="queue")  # type: ignore[misc]
+            wait_until(lambda q=queue, c=caller: c.create(q).outcome is Outcome.OK, within_s=120, what="queue")  # type: ignore[misc]
             caller.close()
         for thread in (*self._publishers, *self._readers, *self._claimers):
             thread.start()
@@ -84,7 +84,7 @@ class Clients:
         """Read what is stored in all queues."""
         caller = Caller("reader of all", self._address, self._recorder)
         for queue in QUEUES:
-            wait_until(lambda q=queue: read_everything(caller, q), within_s=60, what=f"read of {queue.path}")  # type: ignore[misc]
+            wait_until(lambda q=queue: read_everything(caller, q), within_s=120, what=f"read of {queue.path}")  # type: ignore[misc]
         caller.close()
 
     def _for(self, queue: Queue, letter: str, number: int) -> tuple[Caller, Queue, random.Random]:

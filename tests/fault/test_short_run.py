@@ -15,7 +15,7 @@ SECONDS = "60"
 
 
 @pytest.mark.cassandra
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_minute_of_faults_breaks_no_guarantee() -> None:
     """Nothing lost, duplicated, reordered, phantom, settled twice; readers have no gaps."""
     for name in ("nginx", "faketime"):
