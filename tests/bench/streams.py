@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.load import run
-from tests.bench.processes import resident_bytes
+from tests.bench.processes import cpu_s, resident_bytes
 from tests.support.deployment import Deployment
 from tests.support.http_calls import new_queue, post
 from tests.support.many_streams import Readers, has, reading
@@ -41,8 +41,11 @@ def main() -> int:
         with reading(service.port, f"/v1/queuey/{queue}", arguments.readers, within_s=120) as readers:
             time.sleep(SETTLE_S)
             each = (_resident(service) - before) / arguments.readers / 1000
+            used_s = _cpu_s(service)
             reached = [_reach(service, readers, queue, number) for number in range(arguments.rounds)]
+            used_s = (_cpu_s(service) - used_s) / arguments.rounds
             beside = _rate(service, busy)
+    sys.stdout.write(f"{used_s:8.2f}  CPU seconds of front end and node for each message that reached all\n")
     return _report(arguments.readers, each, reached, beside / alone)
 
 
@@ -60,6 +63,10 @@ def _reach(service: Deployment, readers: Readers, queue: str, number: int) -> fl
 
 def _resident(service: Deployment) -> int:
     return resident_bytes(service.front.pid) + resident_bytes(service.node.pid)
+
+
+def _cpu_s(service: Deployment) -> float:
+    return cpu_s(service.front.pid) + cpu_s(service.node.pid)
 
 
 def _report(count: int, each: float, reached: list[float], of_alone: float) -> int:
