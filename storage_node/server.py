@@ -398,11 +398,11 @@ class NodeServer:
     async def _until_answered(self, seconds: float) -> None:
         """Return when nothing is under way, or in time, or soon after nobody is left who waits for an answer."""
         end_s = self._clock.monotonic_s() + seconds
-        while self._peers and self._clock.monotonic_s() < end_s:
+        while self._peers and (left_s := end_s - self._clock.monotonic_s()) > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), FAREWELL_S)
+                await asyncio.wait_for(self._idle.wait(), min(FAREWELL_S, left_s))
                 return
-            for peer in tuple(self._peers.values()):
+            for peer in tuple(self._peers.values()) if left_s > FAREWELL_S else ():
                 self._send(peer.identity, encode_answer(NO_REQUEST, MOVED))
         await self._until_idle(0 if self._peers else UNHEARD_S)
 
