@@ -37,6 +37,9 @@ class _Fate(Enum):
     BLOCKED = auto()
 
 
+_TO_DO: Final = frozenset({_Fate.GO, _Fate.DEAD, _Fate.UNSEEN, _Fate.GONE})
+
+
 class Candidates:
     """One pass over what a round looked up, shared by all its claims."""
 
@@ -84,7 +87,7 @@ class Candidates:
         """Is there anything for a claim to do?"""
         self.begin()
         places = self._in_order() if self.cell.strict else self._oldest_first()
-        return not self._ended and any(self._fate(place) in (_Fate.GO, _Fate.DEAD, _Fate.UNSEEN) for place in places)
+        return not self._ended and any(self._fate(place) in _TO_DO for place in places)
 
     def _oldest_first(self) -> list[Place]:
         before: list[Place] = []

@@ -105,10 +105,13 @@ class Cell:
 
     async def survey(self, wanted: int, *, also: Sequence[Place], now: int) -> Surveyed:
         """Look up messages for claims: those that ``also`` names, what may go out again, then new ones."""
-        ready = self._ready(wanted, now)
-        fresh = self._fresh(wanted)
+        ready, fresh = self._ready(wanted, now), self._fresh(wanted)
         found = await self._fetch([*also, *ready, *fresh])
         gone = {place for place in (*also, *ready, *fresh) if place not in found}
+        while gone and (behind := self._behind(wanted, {*found, *gone}, len(gone), now)):
+            ready += behind
+            found.update(await self._fetch(behind))
+            gone.update(place for place in behind if place not in found)
         self._remove(gone)
         missing = wanted if self.strict else wanted - sum(place in found for place in (*ready, *fresh))
         missing = min(missing, max(1, self.queue.max_in_flight - len(self.state)))
@@ -116,6 +119,10 @@ class Cell:
         if missing > 0 or self._unsure():
             complete = await self._list_new(max(missing, 1), found)
         return Surveyed(found, gone, complete)
+
+    def _behind(self, wanted: int, known: set[Place], gone: int, now: int) -> list[Place]:
+        """Return what may go out again behind messages that are gone; twice as many each time."""
+        return [place for place in self._ready(wanted + 2 * gone, now) if place not in known]
 
     def _ready(self, wanted: int, now: int) -> list[Place]:
         if self.strict:

@@ -102,6 +102,22 @@ def test_a_receipt_that_had_lost_never_wins_when_its_message_expires() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("application", LEASED)
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_what_expired_while_it_was_leased_hides_nothing_behind_it(application: str, partitions: int) -> None:
+    """However little a claim asks for, of one partition or of several."""
+
+    async def scene(node: DeliveryNode) -> None:
+        queue = await node.queue(application=application, settings=QueueSettings(partitions=partitions))
+        expiring = [NewMessage(body=b"expires", ttl_s=60, partition=1) for _ in range(3)]
+        await node.publish(queue, *expiring, NewMessage(body=b"stays", partition=1))
+        assert len((await node.claim(queue, lease_ms=10_000)).claims) == 4
+        await asyncio.sleep(100)
+        assert bodies_of(await node.claim(queue, limit=1)) == [b"stays"]
+
+    play(scene)
+
+
 def test_under_at_most_once_receipts_are_refused_before_they_are_looked_at() -> None:
     """There is no lease, so there is nothing to ack, not even in a claim."""
 
