@@ -102,7 +102,7 @@ class Clients:
         record = Published(b"m%d" % number, self.now_s, keyed=rng.random() < scenario.keyed)
         record.partition = rng.randint(1, self.partitions)
         record.ttl_s = rng.choice((3, 6)) if scenario.ttl and not record.keyed and rng.random() < 0.4 else 0
-        delay_ms = rng.choice((1_000, 8_000)) if scenario.delays and rng.random() < 0.4 else None
+        delay_ms = rng.choice(scenario.delay_ms) if scenario.delays and rng.random() < 0.4 else None
         record.due_s = self.now_s + DUE_LATEST_S if delay_ms else 0.0
         self.history.published.append(record)
         message = ops.NewMessage(

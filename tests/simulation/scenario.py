@@ -49,6 +49,7 @@ class Scenario(NamedTuple):
     """Partitions are added under load."""
     redrive: bool = False
     """Dead letters are brought back again and again."""
+    delay_ms: tuple[int, ...] = (1_000, 8_000)
     rewinds: int = 1
     drains: float = 0.0
     """Share of harms that are orderly ends of a node."""

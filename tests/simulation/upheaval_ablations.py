@@ -74,10 +74,6 @@ def _closed_forgotten(_: Run) -> AbstractContextManager[None]:
     return swapped((_FencedRound, "_look_back", _all_is_well))
 
 
-def _delayed_unfenced(_: Run) -> AbstractContextManager[None]:
-    return swapped((_FencedRound, "_fence_delayed", _nothing))
-
-
 def _delayed_lane_forgotten(_: Run) -> AbstractContextManager[None]:
     fresh_index = Buckets.fresh_index
 
@@ -196,14 +192,9 @@ UPHEAVALS: dict[str, Ablation] = {
     "closed_forgotten": Ablation(
         "a retry asks the buckets that were closed lately", of(EO, rolls=True, messages=20), _closed_forgotten
     ),
-    "delayed_unfenced": Ablation(
-        "a new bucket of the delayed lane begins above what the live lane promised",
-        of(EO, rolls=True, delays=True, messages=20),
-        _delayed_unfenced,
-    ),
     "delayed_lane_forgotten": Ablation(
         "the horizon moves in every bucket of the delayed lane that is due",
-        of(EO, rolls=True, delays=True, messages=20),
+        of(EO, rolls=True, delays=True, delay_ms=(100, 1_000), messages=20),
         _delayed_lane_forgotten,
     ),
     "key_left_behind": Ablation(
