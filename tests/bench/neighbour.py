@@ -10,16 +10,18 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.support.deployment import Deployment, deployed, key_of
-from tests.support.pacing import Times, drive, quantile
+from tests.support.pacing import drive, quantile
 
+WARM_S: Final = 1.0
+"""Seconds until the neighbour's process is there."""
 QUIET_PER_S: Final = 100.0
 QUOTA_PER_S: Final = 100
 SLOWER_MAX: Final = 4 / 3
@@ -51,18 +53,9 @@ def publish_of(application: str, size: int) -> bytes:
     return head.encode() + b"x" * size
 
 
-class Neighbour(threading.Thread):
-    """Publishes without a pause, refused or not."""
-
-    def __init__(self, port: int, application: str, seconds: float) -> None:
-        super().__init__()
-        self._port, self._application, self._seconds = port, application, seconds
-        self.times = Times([], [], Counter(), seconds)
-
-    def run(self) -> None:
-        """Work in a hub of this thread's own."""
-        request = publish_of(self._application, 1_000)
-        self.times = drive(self._port, request, per_s=400, seconds=self._seconds, connections=8)
+def make_noise(port: int, application: str, seconds: float) -> None:
+    """Publish without a pause, refused or not."""
+    drive(port, publish_of(application, 1_000), per_s=400, seconds=seconds, connections=8)
 
 
 @contextmanager
@@ -86,9 +79,12 @@ def one_round(deployment: Deployment, seconds: float) -> Round:
 
 def quiet_ms(deployment: Deployment, seconds: float, noisy: str) -> float:
     """Return the quiet application's median time of a publish."""
-    neighbour = Neighbour(deployment.port, noisy, seconds + 0.5) if noisy else None
-    if neighbour is not None:
+    neighbour = None
+    if noisy:  # a process of its own: the two clients must not wait for each other
+        arguments = (deployment.port, noisy, seconds + WARM_S + 0.5)
+        neighbour = get_context("spawn").Process(target=make_noise, args=arguments)
         neighbour.start()
+        time.sleep(WARM_S)
     times = drive(deployment.port, publish_of("queuey", 100), per_s=QUIET_PER_S, seconds=seconds, connections=8)
     if neighbour is not None:
         neighbour.join()
