@@ -68,7 +68,8 @@ def _dead_letters(history: History) -> list[str]:
     for body, count in copies.items():
         stored = history.stored.get(body, [])
         published = [p for p in history.published if p.body == body and p.outcome is Outcome.OK]
-        if published and len(stored) < 1 + count:
+        stays = published and not any(one.ttl_s for one in published)
+        if stays and len(stored) < 1 + count:
             found.append("a dead letter was lost on its way back")
         if history.guarantee is Guarantee.EXACTLY_ONCE and len(stored) > 1 + count:
             found.append("a dead letter was brought back twice")
