@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.support.browser import Browser, running_browser
+from tests.support.tools import skip_or_fail
 from tests.support.web import Web, running_web
 
 HERE: Final = Path(__file__).parent
@@ -44,7 +45,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 def node_modules() -> Path:
     """What ``package-lock.json`` names, installed beside it."""
     if shutil.which("npm") is None:
-        pytest.skip("no npm: apt-get install npm")
+        skip_or_fail("npm is missing: apt-get install npm")
     lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=HERE, check=True)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.deployment import key_of
 from tests.support.service import ROOT
+from tests.support.tools import skip_or_fail
 from tests.support.web import Web
 
 CLIENT: Final = ROOT / "api" / "static" / "client"
@@ -35,7 +36,7 @@ def run(command: list[str], directory: Path, **more: str) -> str:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as npm would publish it."""
     if shutil.which("npm") is None:
-        pytest.skip("no npm: apt-get install npm")
+        skip_or_fail("npm is missing: apt-get install npm")
     directory = tmp_path_factory.mktemp("package")
     (packed,) = json.loads(
         run(["npm", "pack", "--json", "--pack-destination", str(directory), str(CLIENT)], directory)
@@ -46,7 +47,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_keeps_its_promises_in_node(web: Web) -> None:
     """Publish, read, follow, claim and ack, while a proxy cuts connections, loses answers and holds streams back."""
     if shutil.which("node") is None:
-        pytest.skip("no node: apt-get install nodejs")
+        skip_or_fail("node is missing: apt-get install nodejs")
     run(
         ["node", "--test", "--test-reporter=spec", "client/client.test.js"],
         HERE,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from tests.support.service import wait_until
+from tests.support.tools import skip_or_fail
 
 ACT_S_MAX: Final = 20.0
 """Seconds that a page may take for what a test waits for."""
@@ -54,7 +54,7 @@ def running_browser() -> Iterator[Browser]:
     """Start a Chromium with an empty profile and leave nothing of it behind; skip the test where there is none."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("no chromium with its chromedriver: apt-get install chromium chromium-driver")
+        skip_or_fail("chromium or its driver is missing: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
