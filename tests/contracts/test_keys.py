@@ -55,12 +55,13 @@ async def stored(store: Store, log: LogAddress, bucket: int) -> list[MessageId]:
     return [row.message_id for row in await list_all(store, log, bucket)]
 
 
-@pytest.fixture
-def plain(store: Store) -> Store:
-    """A store with plain logs."""
-    if not store.capabilities.plain_logs:
-        pytest.skip("fenced logs only")
-    return store
+REAL_NODES = (pytest.mark.cassandra, pytest.mark.timeout(400))
+plain_logs = pytest.mark.parametrize(
+    "store",
+    [*(pytest.param(name, marks=REAL_NODES) for name in ("cassandra", "cassandra_of_three")), "memory_cluster"],
+    indirect=True,
+)
+fenced_logs_only = pytest.mark.parametrize("store", ["memory", "sqlite"], indirect=True)
 
 
 async def test_keys_are_read_as_they_stand(store: Store) -> None:
@@ -75,10 +76,10 @@ async def test_keys_are_read_as_they_stand(store: Store) -> None:
     assert found == {key.key: KeyState(key.message_id, False) for key in keys}
 
 
+@fenced_logs_only
 async def test_a_store_of_fenced_logs_refuses_what_only_plain_logs_need(store: Store) -> None:
     """It confirms, moves and gives up nothing, and says so."""
-    if store.capabilities.plain_logs:
-        pytest.skip("it has plain logs")
+    assert not store.capabilities.plain_logs
     log = fresh_log()
     bucket = await open_log(store, log)
     one, two = ids_from(now(), 2)
@@ -92,89 +93,95 @@ async def test_a_store_of_fenced_logs_refuses_what_only_plain_logs_need(store: S
     assert await state_of(store, log, bucket) is None
 
 
-async def test_a_confirmed_key_keeps_its_id(plain: Store) -> None:
+@plain_logs
+async def test_a_confirmed_key_keeps_its_id(store: Store) -> None:
     """Confirming twice is the same as once; afterwards the key neither moves nor is given up."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     one, two = ids_from(now(), 2)
-    assert await keyed(plain, log, bucket, one) == Applied()
-    assert await confirm(plain, log, bucket, one)
-    assert await confirm(plain, log, bucket, one)
-    assert await keyed(plain, log, bucket, two) == KeyPresent({KEY: one}, frozenset({KEY}))
-    assert await keyed(plain, log, bucket, two, one) == KeyPresent({KEY: one}, frozenset({KEY}))
-    assert not await give_up(plain, log, bucket, one)
-    assert not await give_up(plain, log, bucket)
-    assert await state_of(plain, log, bucket) == KeyState(one, True)
-    assert await stored(plain, log, bucket) == [one]
+    assert await keyed(store, log, bucket, one) == Applied()
+    assert await confirm(store, log, bucket, one)
+    assert await confirm(store, log, bucket, one)
+    assert await keyed(store, log, bucket, two) == KeyPresent({KEY: one}, frozenset({KEY}))
+    assert await keyed(store, log, bucket, two, one) == KeyPresent({KEY: one}, frozenset({KEY}))
+    assert not await give_up(store, log, bucket, one)
+    assert not await give_up(store, log, bucket)
+    assert await state_of(store, log, bucket) == KeyState(one, True)
+    assert await stored(store, log, bucket) == [one]
 
 
-async def test_an_unconfirmed_key_moves_with_its_message(plain: Store) -> None:
+@plain_logs
+async def test_an_unconfirmed_key_moves_with_its_message(store: Store) -> None:
     """The old message goes as the new one comes; the old id can't be confirmed any more, nor moved again."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     one, two, three = ids_from(now(), 3)
-    await keyed(plain, log, bucket, one)
-    assert await keyed(plain, log, bucket, two, one) == Applied()
-    assert await stored(plain, log, bucket) == [two]
-    assert not await confirm(plain, log, bucket, one)
-    assert await keyed(plain, log, bucket, three, one) == KeyPresent({KEY: two})
-    assert await stored(plain, log, bucket) == [two]
-    assert await confirm(plain, log, bucket, two)
-    assert await state_of(plain, log, bucket) == KeyState(two, True)
+    await keyed(store, log, bucket, one)
+    assert await keyed(store, log, bucket, two, one) == Applied()
+    assert await stored(store, log, bucket) == [two]
+    assert not await confirm(store, log, bucket, one)
+    assert await keyed(store, log, bucket, three, one) == KeyPresent({KEY: two})
+    assert await stored(store, log, bucket) == [two]
+    assert await confirm(store, log, bucket, two)
+    assert await state_of(store, log, bucket) == KeyState(two, True)
 
 
-async def test_a_key_that_is_not_there_is_not_moved(plain: Store) -> None:
+@plain_logs
+async def test_a_key_that_is_not_there_is_not_moved(store: Store) -> None:
     """Nothing is stored, and no key stands in the way."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     one, two = ids_from(now(), 2)
-    assert await keyed(plain, log, bucket, two, one) == KeyPresent({})
-    assert not await confirm(plain, log, bucket, one)
-    assert not await give_up(plain, log, bucket, one)
-    assert await stored(plain, log, bucket) == []
+    assert await keyed(store, log, bucket, two, one) == KeyPresent({})
+    assert not await confirm(store, log, bucket, one)
+    assert not await give_up(store, log, bucket, one)
+    assert await stored(store, log, bucket) == []
 
 
+@plain_logs
 @pytest.mark.parametrize("is_there", [False, True])
-async def test_a_key_that_is_given_up_takes_nothing_more(plain: Store, is_there: bool) -> None:
+async def test_a_key_that_is_given_up_takes_nothing_more(store: Store, is_there: bool) -> None:
     """Its message goes, later appends and confirmations are refused."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     one, two = ids_from(now(), 2)
     if is_there:
-        await keyed(plain, log, bucket, one)
-    assert await give_up(plain, log, bucket, one if is_there else None)
-    assert await state_of(plain, log, bucket) == KeyState(GIVEN_UP, False)
-    assert await keyed(plain, log, bucket, two) == KeyPresent({KEY: GIVEN_UP})
-    assert not await confirm(plain, log, bucket, one)
-    assert await stored(plain, log, bucket) == []
+        await keyed(store, log, bucket, one)
+    assert await give_up(store, log, bucket, one if is_there else None)
+    assert await state_of(store, log, bucket) == KeyState(GIVEN_UP, False)
+    assert await keyed(store, log, bucket, two) == KeyPresent({KEY: GIVEN_UP})
+    assert not await confirm(store, log, bucket, one)
+    assert await stored(store, log, bucket) == []
 
 
-async def test_keys_are_confirmed_together_or_not_at_all(plain: Store) -> None:
+@plain_logs
+async def test_keys_are_confirmed_together_or_not_at_all(store: Store) -> None:
     """One key that has moved meanwhile leaves the others of its batch as they were."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     ids = ids_from(now(), 3)
     keys = [LogKey(b"a", ids[0]), LogKey(b"b", ids[1])]
     rows = [message(each) for each in ids[:2]]
-    await plain.append_fenced(log, bucket, rows, keys=keys, fenced=False, consistency=STRONG, advance=False)
+    await store.append_fenced(log, bucket, rows, keys=keys, fenced=False, consistency=STRONG, advance=False)
     moved = [LogKey(b"b", ids[2], ids[1])]
-    await plain.append_fenced(
+    await store.append_fenced(
         log, bucket, [message(ids[2])], keys=moved, fenced=False, consistency=STRONG, advance=False
     )
-    assert not await plain.confirm_keys(log, bucket, keys, expires_ticks=now() + HOUR_TICKS)
-    assert (await plain.read_keys(log, bucket, [b"a"]))[b"a"] == KeyState(ids[0], False)
+    assert not await store.confirm_keys(log, bucket, keys, expires_ticks=now() + HOUR_TICKS)
+    assert (await store.read_keys(log, bucket, [b"a"]))[b"a"] == KeyState(ids[0], False)
     keys[1] = LogKey(b"b", ids[2])
-    assert await plain.confirm_keys(log, bucket, keys, expires_ticks=now() + HOUR_TICKS)
+    assert await store.confirm_keys(log, bucket, keys, expires_ticks=now() + HOUR_TICKS)
 
 
-async def test_a_batch_mixes_new_keys_with_moved_ones(plain: Store) -> None:
+@plain_logs
+async def test_a_batch_mixes_new_keys_with_moved_ones(store: Store) -> None:
     """Each by its own condition; where one fails nothing of the batch is stored."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     old, new, moved, other = ids_from(now(), 4)
-    await keyed(plain, log, bucket, old)
+    await keyed(store, log, bucket, old)
     for expected in (Applied(), KeyPresent({KEY: moved, b"new": new})):
-        answer = await plain.append_fenced(
+        answer = await store.append_fenced(
             log,
             bucket,
             [message(new), message(moved)],
@@ -184,19 +191,20 @@ async def test_a_batch_mixes_new_keys_with_moved_ones(plain: Store) -> None:
             advance=False,
         )
         assert answer == expected
-    assert await stored(plain, log, bucket) == [new, moved]
-    assert other not in await stored(plain, log, bucket)
+    assert await stored(store, log, bucket) == [new, moved]
+    assert other not in await stored(store, log, bucket)
 
 
-async def test_confirm_and_move_exclude_each_other(plain: Store) -> None:
+@plain_logs
+async def test_confirm_and_move_exclude_each_other(store: Store) -> None:
     """Of the two at the same moment exactly one happens, and the message is there once."""
     log = fresh_log()
-    bucket = await open_log(plain, log)
+    bucket = await open_log(store, log)
     for _ in range(5):
         log = fresh_log()
-        bucket = await open_log(plain, log)
+        bucket = await open_log(store, log)
         one, two = ids_from(now(), 2)
-        await keyed(plain, log, bucket, one)
-        confirmed, moved = await asyncio.gather(confirm(plain, log, bucket, one), keyed(plain, log, bucket, two, one))
+        await keyed(store, log, bucket, one)
+        confirmed, moved = await asyncio.gather(confirm(store, log, bucket, one), keyed(store, log, bucket, two, one))
         assert confirmed == (moved != Applied())
-        assert await stored(plain, log, bucket) == ([one] if confirmed else [two])
+        assert await stored(store, log, bucket) == ([one] if confirmed else [two])
