@@ -176,10 +176,11 @@ def check_order(history: History) -> list[str]:
         settled_s[acked.message_id].append(acked.began_s)
     by_partition: dict[tuple[int, bool], list[Delivered]] = defaultdict(list)
     made_s = {p.message_id: p.began_s for p in history.published}
-    deleted_s = float("inf") if history.recreated_s is None else history.recreated_s[0]
+    deleted_s, again_s = history.recreated_s or (float("inf"), float("inf"))
     for one in history.delivered:
-        is_new = made_s.get(one.message_id, one.began_s) >= deleted_s
-        by_partition[one.partition, is_new].append(one)
+        published_s = made_s.get(one.message_id, one.began_s)
+        if not deleted_s <= published_s < again_s:  # else it may be of either queue
+            by_partition[one.partition, published_s >= again_s].append(one)
     found: list[str] = []
     for delivered in by_partition.values():
         delivered.sort(key=lambda one: one.began_s)
