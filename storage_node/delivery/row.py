@@ -134,23 +134,28 @@ class Row:
     async def _serve(self, jobs: Jobs) -> None:
         fresh = await self._make_ready(jobs)
         attempts: dict[bytes, _Attempt] = {}
+        doubtful: list[_Attempt] = []
         unknown = False
         while jobs:
             self._give_up(jobs, unknown=unknown)
             with _honest(unknown=unknown):
                 attempt = await self._judge(_waited_for(jobs))
             if any(one.verdict.changed for one in attempt.judged):
-                attempt = self._answer_early(attempt)
+                attempt, base = self._answer_early(attempt), self._version
                 try:
                     with _honest(unknown=unknown):
                         applied = await self._write(attempt, attempts)
                 except StoreUnknownError:
                     applied, unknown = False, True
+                    doubtful.append(attempt)
                 proven = attempt if applied else await self._read_back(attempts, jobs, unknown=unknown)
                 fresh = True
                 if proven is not None:
                     self._finish(proven)
                     return
+                if self._version != base:
+                    _fail(_may_have_settled(doubtful), _outcome_unknown())
+                    doubtful.clear()
                 jobs = _waited_for(jobs)
                 continue
             jobs = self._answer(attempt, fresh=fresh)
@@ -301,6 +306,19 @@ class Row:
 def _waited_for(jobs: Jobs) -> Jobs:
     """Leave out what nobody waits for any more: nothing may be handed out to it."""
     return [job for job in jobs if not job.future.done()]
+
+
+def _may_have_settled(attempts: Sequence[_Attempt]) -> Jobs:
+    """Return claims that may have settled messages in attempts of which nobody can tell any more what became.
+
+    Only at_most_once hands out without a lease; what it took is lost then, and no other messages may hide it.
+    """
+    judged = [one for attempt in attempts for one in attempt.judged]
+    return [
+        one.job
+        for one in judged
+        if isinstance(one.answer, ClaimAnswer) and any(taken.lease is None for taken in one.answer.taken)
+    ]
 
 
 def _fail(jobs: Jobs, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -97,3 +98,48 @@ def test_a_claim_that_may_have_lost_messages_says_so() -> None:
         assert caught.value.failure.code is Code.OUTCOME_UNKNOWN
 
     play(scene, lambda store: Breaking(store, at=2, error=StoreUnknownError("planned"), then=MESSAGE_READS))
+
+
+class Overtaken:
+    """The first write of a delivery row is done, another node writes on top of it, and then nobody knows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.overtake: Callable[[], Awaitable[object]] | None = None
+        self.capabilities = store.capabilities
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        call = cast("Callable[..., Awaitable[object]]", getattr(self._store, name))
+
+        async def overtaken(*args: object, **kwargs: object) -> object:
+            answer = await call(*args, **kwargs)
+            if name == "swap_delivery" and self.overtake is not None:
+                overtake, self.overtake = self.overtake, None
+                await overtake()
+                raise StoreUnknownError("planned")
+            return answer
+
+        return overtaken
+
+
+def test_what_an_unknown_write_may_have_settled_is_not_hidden_by_other_messages() -> None:
+    """Under at_most_once the claim says ``outcome_unknown``: what it took is lost, and so is known to be."""
+    loop = VirtualLoop()
+    clock = LoopClock(loop)
+
+    async def main() -> None:
+        cluster = MemoryCluster(clock)
+        store = Overtaken(cast("Store", cluster))
+        node, other = DeliveryNode(cast("Store", store), clock=clock), DeliveryNode(cluster, clock=clock, seed=2)
+        queue = await node.queue(application="most")
+        await node.publish(queue, b"one", b"two", b"three")
+        await asyncio.sleep(1)
+        store.overtake = lambda: other.claim(queue, limit=1)
+        with pytest.raises(FailureError) as caught:
+            await node.claim(queue, limit=1)
+        assert caught.value.failure.code is Code.OUTCOME_UNKNOWN
+        assert bodies_of(await node.claim(queue, limit=2)) == [b"three"]
+        await node.close()
+        await other.close()
+
+    run_virtually(loop, main())
