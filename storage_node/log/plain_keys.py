@@ -1,7 +1,7 @@
 """Keys of a plain log: stored, then confirmed, then acknowledged; what proved late moves to a new id.
 
 A key's row lies beside its message and names it.  It is confirmed by whoever saw the message complete in time, before
-anybody is told so, and only an unconfirmed key gives its place to another id.  The argument: docs/decisions-keys.md.
+anybody is told so, and only an unconfirmed key gives its place to another id.  The argument: docs/decisions/keys.md.
 """
 
 from __future__ import annotations
