@@ -108,7 +108,13 @@ class Run:
 
     def _retire(self) -> None:
         node = max(self.nodes, key=lambda node: len(node.delivery.rows._rows))  # the one that serves the queue
-        node.drain(node.crash)
+        began_s = self.world.now_s
+
+        def ended() -> None:
+            self.clients.history.retired_s = (began_s, self.world.now_s)
+            node.crash()
+
+        node.drain(ended)
 
     def _erase(self) -> None:
         run_now(self.cluster.kept.erase_step(now_ticks=self.cluster.clock.now_ticks()))

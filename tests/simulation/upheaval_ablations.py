@@ -211,7 +211,9 @@ UPHEAVALS: dict[str, Ablation] = {
     ),
     "grown_at_end": Ablation("a partition added later begins at its start", of(EO, grow=True), _grown_at_end),
     "leases_not_handed_over": Ablation(
-        "a draining node writes its leases", of(ALO, calm=True, rough=0.0, step_pauses=0.0), _leases_not_handed_over
+        "a draining node writes its leases",
+        of(ALO, calm=True, rough=0.0, step_pauses=0.0, lease_s=12.0),
+        _leases_not_handed_over,
     ),
     "lane_overtakes": Ablation(
         "a strict partition knows both lanes up to what it gives",

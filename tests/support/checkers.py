@@ -119,6 +119,8 @@ class History:
     """All dead letters were brought back at the end."""
     calm: bool = False
     """No node was lost but in order: leases held in memory stand, too."""
+    retired_s: tuple[float, float] = (float("inf"), float("inf"))
+    """When that node began its end, and when its leases were written down."""
 
 
 def check(history: History) -> list[str]:
