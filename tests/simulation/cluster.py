@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from storage_node.store.errors import StoreFailedError, StoreUnknownError
@@ -54,6 +55,11 @@ class Cluster:
             kwargs["expected"] = None if standing is None else standing.version
         self.writes[name] = self.writes.get(name, 0) + (name in WRITES)
         return run_now(getattr(self.kept, name)(*args, **kwargs))
+
+    def do_unseen(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Apply a call of which nobody hears any more; what it is about may be gone."""
+        with suppress(StoreFailedError):
+            self.do(name, args, kwargs)
 
 
 class _Handle:
@@ -126,10 +132,10 @@ class _Handle:
             else:
                 cluster.at(TIME_OUT_S, lambda: give_up(StoreUnknownError("planned")))
             if fate == 2:
-                cluster.at(self._latency(), lambda: cluster.do(name, args, kwargs))
+                cluster.at(self._latency(), lambda: cluster.do_unseen(name, args, kwargs))
             elif fate == 3:
                 late_s = rng.uniform(0, rng.choice(LATE_S)) + TIME_OUT_S
-                cluster.at(late_s, lambda: cluster.do(name, args, kwargs))
+                cluster.at(late_s, lambda: cluster.do_unseen(name, args, kwargs))
         return await future
 
     async def _list(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[StoredMessage]:
