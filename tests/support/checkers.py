@@ -307,10 +307,11 @@ def _rewind_undone(history: History) -> list[str]:
     sent_s, answered_s = history.sought_s
     again = {one.body for one in history.delivered if one.ended_s > sent_s}
     before = [p for p in _owed(history) if p.ended_s < sent_s]
+    ended = {p.message_id for p in history.published if p.ttl_s}
     late = {one.message_id for one in history.acked if one.outcome == "acked" and one.began_s > answered_s}
     fresh = {one.message_id for one in history.delivered if one.ended_s > sent_s}
     found = ["not delivered again after the rewind" for p in before if p.body not in again]
-    return found + ["acked after the rewind without a new delivery" for message_id in late - fresh]
+    return found + ["acked after the rewind without a new delivery" for message_id in late - fresh - ended]
 
 
 def _stored_twice(history: History) -> list[str]:
@@ -340,9 +341,10 @@ def _answers_changed(history: History) -> list[str]:
     """Whoever asks again about one receipt is told the same."""
     if history.sought_s is not None or history.moved_twice:
         return []
+    gone_s = history.recreated_s[0] if history.recreated_s is not None else float("inf")
     told: dict[str, set[str]] = defaultdict(set)
     for one in history.acked:
-        if one.outcome in ("acked", "lease_lost"):
+        if one.outcome in ("acked", "lease_lost") and one.ended_s < gone_s:
             told[one.receipt].add(one.outcome)
     return ["two answers to one ack" for answers in told.values() if len(answers) > 1]
 
