@@ -231,10 +231,13 @@ class Clients:
             await asyncio.sleep(rng.uniform(0, lease_s))
         while True:
             began_s = self.now_s
-            answer = await self.ask(ops.Ack(**self.names, receipts=(receipt,)))
-            outcome = answer.results[0].outcome
-            record_of = Acked(began_s, self.now_s, receipt, record.message_id, record.delivery, outcome)
-            self.history.acked.append(record_of)
+            outcome: str = Outcome.UNKNOWN  # where the queue is gone before it is answered
+            try:
+                answer = await self.ask(ops.Ack(**self.names, receipts=(receipt,)))
+                outcome = answer.results[0].outcome
+            finally:
+                record_of = Acked(began_s, self.now_s, receipt, record.message_id, record.delivery, outcome)
+                self.history.acked.append(record_of)
             if not (self.hostile and rng.random() < 0.3):
                 return
             await asyncio.sleep(rng.uniform(0, 15))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.ablations import ABLATIONS
+from tests.simulation.ablations import ABLATIONS, NOTICED
 from tests.simulation.run import Run, run_seed
 from tests.simulation.scenario import draw
 
@@ -32,6 +32,6 @@ def test_a_seed_always_runs_the_same_way() -> None:
 def test_a_rule_that_is_switched_off_is_noticed(name: str) -> None:
     """Within 500 seeds the simulation sees that the rule is missing, and sees nothing when it is there."""
     ablation = ABLATIONS[name]
-    seed = ablation.noticed_at(seeds=500)
+    seed = ablation.noticed_at(first=NOTICED.get(name, 1), seeds=500)
     assert seed is not None, f"nothing notices that {ablation.rule}"
     assert run_seed(seed, change=ablation.change) == [], "with the rule the same seed is clean"
