@@ -115,7 +115,7 @@ tools:
 coverage: $(READY) ## Run every test and report the coverage of branches, subprocesses included
 	@rm -f .coverage .coverage.*
 	@mkdir -p var
-	$(BIN)/coverage run -m pytest -rs $(wildcard $(addprefix tests/,$(KINDS))) | tee var/pytest.log
+	$(BIN)/coverage run -m pytest -rs --durations=30 --durations-min=5 $(wildcard $(addprefix tests/,$(KINDS))) | tee var/pytest.log
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@tail -n 1 var/pytest.log
