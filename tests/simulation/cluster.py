@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from storage_node.store.errors import StoreFailedError, StoreUnknownError
@@ -107,8 +108,12 @@ class _Handle:
         future: asyncio.Future[object] = self._node.create_future()
 
         def answer() -> None:
-            result = cluster.do(name, args, kwargs)
-            cluster.at(self._latency(), lambda: None if future.done() else future.set_result(result))
+            try:
+                result = cluster.do(name, args, kwargs)
+            except StoreFailedError as error:
+                cluster.at(self._latency(), partial(give_up, error))
+            else:
+                cluster.at(self._latency(), lambda: None if future.done() else future.set_result(result))
 
         def give_up(error: Exception) -> None:
             if not future.done():
