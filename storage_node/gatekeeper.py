@@ -26,6 +26,11 @@ _VERSION: Final = b"1.0"
 _REQUEST_PARTS: Final = 9
 """Identity, empty, version, request id, domain, address, peer's identity, mechanism, key."""
 _EVENT: Final = struct.Struct("=hi")
+_REASONS: Final = {
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "not encrypted, or to another key",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "ended before it was agreed",
+}
+"""Where one side is not encrypted, whichever sees it first closes the connection, and the other sees it end."""
 _FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -102,8 +107,7 @@ class Gatekeeper:
         except zmq.Again:
             return False
         kind, _ = _EVENT.unpack(event)
-        if kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            self._refuse("not encrypted, or to another key", address="")
+        self._refuse(_REASONS.get(kind, "unknown"), address="")
         return True
 
     def _refuse(self, reason: str, *, address: str) -> None:
