@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -31,7 +32,7 @@ class Verdict(NamedTuple):
     """It rests on nothing that this round's write must first make true."""
 
 
-class Job(Generic[AnswerT]):
+class Job(ABC, Generic[AnswerT]):
     """One request of one row."""
 
     wanted = 0
@@ -49,9 +50,9 @@ class Job(Generic[AnswerT]):
         del cell, now
         return ()
 
+    @abstractmethod
     def judge(self, cell: Cell, candidates: Candidates, *, now: int) -> Verdict:
         """Set ``answer`` and move the state."""
-        raise NotImplementedError
 
 
 class Taken(NamedTuple):
@@ -196,8 +197,9 @@ class ReceiptsJob(Job[tuple[Answered, ...]]):
         changed = any(one.changed for one in judged)
         return Verdict(changed, certain=all(one.certain or one.changed for one in judged))
 
+    @abstractmethod
     def _judge_one(self, cell: Cell, lease: Lease, now: int) -> Judged:
-        raise NotImplementedError
+        """Judge one receipt, and move the state."""
 
 
 def _extended(lease: Lease, entry: Entry | None) -> Lease | None:

@@ -22,6 +22,7 @@ from tests.support.deployment import SQLITE, Deployment, Process
 from tests.support.mixed_load import MixedLoad
 from tests.support.operations import nginx, second_front, start_front
 from tests.support.service import wait_until
+from tests.support.tools import skip_or_fail
 
 SETTLED: Final = 200
 """Requests that are answered between two restarts."""
@@ -56,7 +57,7 @@ class Site:
                     finally:
                         load.end()
                     if load.failed and self.restart_s > RESTART_PATIENCE_S - 1:
-                        pytest.skip(f"a node needs {self.restart_s:.0f} s to start here: calls do not wait so long")
+                        skip_or_fail(f"a node needs {self.restart_s:.0f} s to start here: calls do not wait so long")
                     assert not load.failed, (self.directory / "nginx/error.log").read_text()[-2_000:]
             finally:
                 for process in (self.second.front, *self.more_nodes):
