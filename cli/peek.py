@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Final
 
-from cli.service import Service, add_application, all_partitions, objects_of, queue_path, run_call
+from cli.service import Service, add_application, objects_of, queue_path, run_call
 
 NAME: Final = "peek"
 HELP: Final = "Show messages of a queue without claiming them: nothing changes."
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_application(parser)
     parser.add_argument("queue")
-    parser.add_argument("--limit", type=int, default=10, help="messages at most (10)")
+    parser.add_argument("--limit", type=int, default=10, help="messages of each partition at most (10)")
     parser.add_argument("--since", help="a time (seconds since 1970) or a message's key to begin with")
     parser.add_argument("--newest", action="store_true", help="begin with the newest")
     parser.add_argument("--partitions", help="numbers joined by commas (all)")
@@ -35,7 +35,7 @@ def _execute(arguments: argparse.Namespace) -> int:
         "limit": arguments.limit,
         "since": arguments.since,
         "order": "descending" if arguments.newest else None,
-        "partitions": arguments.partitions or all_partitions(service, arguments.queue),
+        "partitions": arguments.partitions or "all",
     }
     answer = service.call("GET", queue_path(arguments.queue), query=query)
     for message in objects_of(answer["messages"]):

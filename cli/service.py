@@ -136,12 +136,6 @@ def number_of(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def all_partitions(service: Service, queue: str) -> str:
-    """Return the list of a queue's partitions as reads take it."""
-    settings = service.call("GET", queue_path(queue, "settings"))
-    return ",".join(str(number) for number in range(1, number_of(settings["partitions"]) + 1))
-
-
 def _place(application: str | None) -> Place:
     key = os.environ.get(KEY_VARIABLE, "")
     url = os.environ.get(URL_VARIABLE, "").rstrip("/")

@@ -107,7 +107,9 @@ _READ_QUERY: Final = (
     ),
     _query("order", {"type": "string", "enum": ["ascending", "descending"]}),
     _query(
-        "partitions", {"type": "string", "pattern": "^[0-9]{1,3}(,[0-9]{1,3})*$"}, "in the order wanted; default 1"
+        "partitions",
+        {"type": "string", "pattern": "^(all|[0-9]{1,3}(,[0-9]{1,3})*)$"},
+        "in the order wanted, or `all`; default 1",
     ),
     _query("wait", {"type": "number", "minimum": 0, "maximum": WAIT_MS_MAX // 1000}, "seconds to wait for a message"),
 )

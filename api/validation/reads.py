@@ -40,6 +40,7 @@ class Reading(NamedTuple):
     """What a client asks of a queue's log."""
 
     partitions: tuple[int, ...] = (1,)
+    """Empty: all that the queue has."""
     since: MessageId | None = None
     after: MessageId | None = None
     until: MessageId | None = None
@@ -56,6 +57,7 @@ def parse_reading(query: Mapping[str, object]) -> Reading:
         FailureError: ``invalid_request``.
     """
     problems = Problems()
+    partitions = problems.read("partitions", query.get("partitions"), _partitions_or_all)
     descending = problems.read("order", query.get("order"), _ORDER) is Order.DESCENDING
     since = problems.read("since", query.get("since"), parse_instant)
     after = problems.read("after", query.get("after"), parse_instant)
@@ -63,7 +65,7 @@ def parse_reading(query: Mapping[str, object]) -> Reading:
     if since is not None and after is not None:
         problems.add("after", "can't be combined with since")
     reading = Reading(
-        partitions=problems.read("partitions", query.get("partitions"), parse_partitions) or (1,),
+        partitions=(1,) if partitions is None else partitions,
         since=_bound(since, last=descending),
         after=_bound(after, last=not descending),
         until=_bound(until, last=not descending),
@@ -153,6 +155,11 @@ def stream_cursors_text(cursors: Mapping[str, bytes]) -> str:
     if len(text) > CURSOR_BYTES_MAX:
         raise refuse(Code.INVALID_REQUEST, "queues", "too many queues or partitions for one stream")
     return text
+
+
+def _partitions_or_all(value: object) -> tuple[int, ...]:
+    """``all`` is for those who may read a queue, but not its settings: they can't know how many it has."""
+    return () if value == "all" else parse_partitions(value) or (1,)
 
 
 def _bound(instant: int | MessageId | None, *, last: bool) -> MessageId | None:

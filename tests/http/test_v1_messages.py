@@ -44,6 +44,7 @@ def test_a_batch_keeps_its_order_and_names_partitions(api: Api) -> None:
     assert [entry["partition"] for entry in stored] == [2, 2, 1]
     assert bodies(read(api, queue, partitions="1,2,3")) == ["Hello msg 3", "Hello msg 1", "Hello msg 2"]
     assert bodies(read(api, queue, partitions="2,1")) == ["Hello msg 1", "Hello msg 2", "Hello msg 3"]
+    assert bodies(read(api, queue, partitions="all")) == ["Hello msg 3", "Hello msg 1", "Hello msg 2"]
     assert bodies(read(api, queue)) == ["Hello msg 3"]
     assert read(api, queue, partitions="9") == []
 

@@ -65,6 +65,7 @@ export interface ReadOptions extends Stoppable {
   cursor?: string;
   limit?: number;
   order?: "ascending" | "descending";
+  /** Numbers, or "all"; 1 unless given. */
   partitions?: number[] | string;
   wait?: number;
 }
@@ -72,6 +73,7 @@ export interface ReadOptions extends Stoppable {
 export interface FollowOptions extends Stoppable {
   cursor?: string;
   since?: string | number;
+  /** Numbers, or "all"; 1 unless given. */
   partitions?: number[] | string;
   /** Hears of every change; `error` is what made it wait. */
   onState?: (state: "connected" | "polling" | "waiting", error?: unknown) => void;

@@ -9,7 +9,7 @@ const POINTS_WIDE = 30; // a chart with fewer is not yet filled
 const LIVE_MOST = 500; // messages kept in the list while following
 
 const $ = (id) => document.getElementById(id);
-const state = { queuey: undefined, link: undefined, queue: undefined, partitions: [1], leave: undefined, nextQueues: undefined };
+const state = { queuey: undefined, link: undefined, queue: undefined, leave: undefined, nextQueues: undefined };
 
 // --- small helpers ------------------------------------------------------------------------------------------
 
@@ -161,7 +161,6 @@ async function openQueue(name) {
   $("groups").replaceChildren();
   $("messages").replaceChildren();
   $("live").checked = false;
-  state.partitions = [1];
   if (!state.link) {
     await showSettings();
     watchGroups(state.queue, state.leave.signal);
@@ -172,7 +171,6 @@ async function openQueue(name) {
 
 async function showSettings() {
   const { status, queue_name, ...settings } = await state.queue.application.call("GET", `${state.queue.path}/settings`);
-  state.partitions = Array.from({ length: settings.partitions }, (_, index) => index + 1);
   const shown = Object.entries(settings).filter(([, value]) => value !== null && value !== "" && typeof value !== "object");
   $("settings").replaceChildren(...shown.map(([name, value]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: name === "created" ? time(value) : String(value) }))));
@@ -272,7 +270,7 @@ let next; // the cursor behind what is shown
 /** Show the first page or one more.  Partitions are read side by side, so a page may belong between what is shown. */
 async function browse({ more = false } = {}) {
   const order = $("order").value;
-  const place = more ? { cursor: next } : { partitions: state.partitions };
+  const place = more ? { cursor: next } : { partitions: "all" };
   const page = await state.queue.read({ limit: PAGE, order, ...place });
   const kept = more ? [...$("messages").children] : [];
   const known = new Set(kept.map((item) => item.dataset.id));
@@ -307,7 +305,7 @@ $("live").addEventListener("change", attempt(async () => {
   const since = $("messages").firstElementChild?.dataset.id; // it comes again, and is left out below
   const { signal } = following;
   const onState = (word) => notice(`Following: ${word}.`);
-  for await (const message of state.queue.follow({ since, partitions: state.partitions, signal, onState })) {
+  for await (const message of state.queue.follow({ since, partitions: "all", signal, onState })) {
     if ($("messages").querySelector(`[data-id="${message.message_id}"]`)) continue;
     const item = messageItem(message);
     item.className = "new";

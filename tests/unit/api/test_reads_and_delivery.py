@@ -65,6 +65,14 @@ def test_partitions_are_read_in_the_order_asked_for_each_once() -> None:
     assert parse_reading({"partitions": "3, 1,,3,999"}).partitions == (3, 1)
 
 
+def test_all_partitions_are_asked_for_by_a_word() -> None:
+    """By that alone; nothing asked for is partition 1, as in v1."""
+    assert parse_reading({"partitions": "all"}).partitions == ()
+    assert parse_reading({"partitions": ","}).partitions == (1,)
+    assert parse_reading({}).partitions == (1,)
+    assert set(wrong_fields(parse_reading, {"partitions": "1,all"})) == {"partitions"}
+
+
 @given(st.binary(min_size=1, max_size=200))
 def test_a_cursor_comes_back_as_it_went(cursor: bytes) -> None:
     """Opaque bytes, URL-safe text."""
