@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cli.peek import show_message
-from cli.service import Service, add_application, all_partitions, objects_of, queue_path, run_call
+from cli.service import Service, add_application, objects_of, queue_path, run_call
 from common.clock import SYSTEM_CLOCK, ticks_to_unix_ms
 
 NAME: Final = "tail"
@@ -14,6 +15,10 @@ HELP: Final = "Follow a queue: show messages as they arrive, without claiming th
 
 _WAIT_S: Final = 30
 _PAGE: Final = 100
+SEEN_MAX: Final = 20_000
+"""Messages remembered; those of a late window are fewer wherever somebody can still read along."""
+
+Key = tuple[object, object]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,19 +39,32 @@ def execute(arguments: argparse.Namespace) -> int:
 def _execute(arguments: argparse.Namespace) -> int:
     service = Service.named(arguments.application)
     place: dict[str, object] = {
-        "partitions": all_partitions(service, arguments.queue),
+        "partitions": "all",
         "since": None if arguments.from_start else arguments.since or _now(),
     }
     shown = 0
+    seen: dict[Key, None] = {}
     while not arguments.count or shown < arguments.count:
         page = service.call("GET", queue_path(arguments.queue), query={**place, "wait": _WAIT_S, "limit": _PAGE})
-        for message in objects_of(page["messages"]):
+        for message in unseen(objects_of(page["messages"]), seen):
             show_message(message, as_json=arguments.json)
             shown += 1
             if shown == arguments.count:
                 return 0
         place = {"cursor": page["next"]}
     return 0
+
+
+def unseen(messages: Iterable[dict[str, object]], seen: dict[Key, None]) -> Iterator[dict[str, object]]:
+    """Yield what was not seen before and remember it: a plain log repeats what was not complete yet."""
+    for message in messages:
+        key = (message["partition"], message["message_id"])
+        if key in seen:
+            continue
+        seen[key] = None
+        if len(seen) > SEEN_MAX:
+            del seen[next(iter(seen))]
+        yield message
 
 
 def _now() -> str:
