@@ -9,6 +9,7 @@ only then closes: whoever comes later is refused before anything was sent, and t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import socket
@@ -19,14 +20,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import gevent
+import msgspec
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.arbiter import Arbiter
+from gunicorn.http import errors
 from gunicorn.http.body import Body
+from gunicorn.util import write_nonblock
 from gunicorn.workers.ggevent import GeventWorker
 
+from api.responses.shapes import ErrorAnswer
 from common.clock import SYSTEM_CLOCK
 from common.limits import REQUEST_DEADLINE_MS
+from common.protocol.failures import Code, Retry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,6 +62,15 @@ _REFUSE_NEW: Final = b"".join(
     )
 )
 """A packet filter, as Linux's BPF has it: no segment that asks for a new connection gets through."""
+
+_STATUSES: Final = {
+    errors.LimitRequestLine: (414, "URI Too Long"),
+    errors.ExpectationFailed: (417, "Expectation Failed"),
+    errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+}
+"""Of what can't be read as a request; all else is 400."""
+_OURS: Final = (errors.ConfigurationProblem, errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
+"""What the HTTP parser's errors also tell of, and no client can help."""
 
 _going: Final = mmap.mmap(-1, 1)
 """Shared by the master and its workers: 1 when all of them end and nobody will listen on their sockets."""
@@ -107,6 +122,15 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]
         """Serve one request."""
         self._served_s = SYSTEM_CLOCK.monotonic_s()
         super().handle_request(*arguments)
+
+    def handle_error(self, request: object, client: socket.socket, address: object, error: BaseException) -> None:
+        """Refuse what is no request, in our shape.  Its text stays out of the log: a broken line may hold a key."""
+        if not isinstance(error, errors.ParseException) or isinstance(error, _OURS):
+            super().handle_error(request, client, address, error)
+            return
+        self.log.warning("What came was no request: %s", type(error).__name__)
+        with contextlib.suppress(OSError):
+            write_nonblock(client, refusal_of(error))
 
     def _answer(
         self, application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
@@ -175,6 +199,21 @@ class TimelyInput:
         except TimeoutError:
             self.failed = True
             raise
+
+
+def refusal_of(error: errors.ParseException) -> bytes:
+    """Return the whole answer to what could not be read as a request."""
+    status, reason = _STATUSES.get(type(error), (400, "Bad Request"))
+    answer = ErrorAnswer(error_msg={"request": reason}, code=Code.INVALID_REQUEST, retry=Retry.NO)
+    body = msgspec.json.encode(answer)
+    lines = (
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Content-Type: application/json; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "X-Content-Type-Options: nosniff",
+    )
+    return "\r\n".join((*lines, "", "")).encode("ascii") + body
 
 
 def refuse_new(listener: socket.socket) -> None:

@@ -147,6 +147,8 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _multipart() -> Mapping[str, object]:
+    if "boundary" not in request.mimetype_params:
+        raise refuse(Code.INVALID_PARAMETER, "InvalidParameter", "the form's Content-Type names no boundary")
     request.max_content_length = FORM_BYTES_MAX
     request.max_form_memory_size = FORM_BYTES_MAX
     request.max_form_parts = QUERY_FIELDS_MAX

@@ -84,6 +84,12 @@ def test_large_forms_and_delivery_bodies_are_refused(api: Api, queue: str) -> No
     assert refusal(api.post(f"{queue}/claims", data=json.dumps({"group": large})), 413, "body_too_large")
 
 
+def test_a_form_that_can_not_be_taken_apart_makes_no_queue(api: Api) -> None:
+    """Its parts have no boundary: what was meant is not known."""
+    reply = api.post("", data=b"queue_name=x", headers={"Content-Type": "multipart/form-data"})
+    assert refusal(reply, 400, "invalid_parameter")
+
+
 @pytest.mark.parametrize("path", ["%00", "%ff", "a%00b", "..", "%2e%2e", "%F0%9F%92%A9", "a%0d%0ab", "x" * 3000])
 def test_strange_paths_are_not_found(api: Api, path: str) -> None:
     """NUL, broken UTF-8, dots, line ends, length."""
@@ -127,6 +133,32 @@ def test_headers_that_are_not_utf8_are_refused(service: Deployment, queue: str) 
     """Rather than stored as something else."""
     request = head("POST", f"/v1/queuey/{queue}", "Content-Length: 1", "X-Attr-A: \xff") + b"x"
     assert status_of(exchange(service, request)) == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "request_line", "line"),
+    [
+        (400, "GET /v1/queuey/\xe9?link=secret-of-a-link HTTP/1.1", ""),
+        (400, "GET /v1/queuey HTTP/1.1", "Authorization Application secret-of-a-link"),
+        (400, "GET /v1/queuey HTTP/1.1", "Content-Length: -1"),
+        (400, "get /v1/queuey HTTP/1.1", ""),
+        (414, f"GET /{'x' * 9000} HTTP/1.1", ""),
+        (417, "GET /v1/queuey HTTP/1.1", "Expect: nothing"),
+        (431, "GET /v1/queuey HTTP/1.1", f"X-Long: {'x' * 20_000}"),
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_same_shape(
+    service: Deployment, status: int, request_line: str, line: str
+) -> None:
+    """And nothing of it is logged: whoever mistyped a header's colon had a key behind it."""
+    lines = [request_line, "Host: x", *([line] if line else []), "", ""]
+    reply = exchange(service, "\r\n".join(lines).encode("latin-1"), end=True)
+    assert status_of(reply) == status
+    answer = json.loads(reply.partition(b"\r\n\r\n")[2])
+    assert (answer["status"], answer["code"], answer["retry"]) == ("error", "invalid_request", "no")
+    assert set(answer["error_msg"]) == {"request"}
+    assert "no request" in service.front.log()
+    assert "secret-of-a-link" not in service.front.log(1_000)
 
 
 @pytest.mark.parametrize(
