@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from api.validation.problems import BadValueError, shown
 from common.identifiers import (
+    TICKS_MAX,
     TICKS_PER_SECOND,
     UUID_EPOCH_TICKS,
     BadIdentifierError,
@@ -95,7 +96,8 @@ def seconds_text(duration_ms: int) -> str:
 def parse_instant(value: object) -> int | MessageId:
     """Return UUID ticks of a time in Unix seconds, or a message id from its 32 hex digits.
 
-    Decimals beyond the seventh (less than 100 ns) are cut off.  32 digits that make a version-1 UUID are an id.
+    Decimals beyond the seventh (less than 100 ns) are cut off; a time that no id can have is the last one that an id
+    can.  32 digits that make a version-1 UUID are an id.
 
     Raises:
         BadValueError: it is neither.
@@ -108,7 +110,7 @@ def parse_instant(value: object) -> int | MessageId:
         whole, part = _seconds(text)
     except BadValueError:
         raise BadValueError(f'"{shown(value)}" is neither a time in seconds nor a message id') from None
-    return UUID_EPOCH_TICKS + whole * TICKS_PER_SECOND + int(part[:7].ljust(7, "0"))
+    return min(UUID_EPOCH_TICKS + whole * TICKS_PER_SECOND + int(part[:7].ljust(7, "0")), TICKS_MAX)
 
 
 def id_or_none(text: str) -> MessageId | None:
