@@ -24,6 +24,7 @@ def test_files_are_kept_by_caches_and_asked_for_again(anonymous: Api, path: str)
     again = anonymous.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
+    assert anonymous.get(path, headers={"If-None-Match": '"other"', "Range": "bytes=0-1"}).content == first.content
 
 
 def test_the_console_may_run_nothing_but_its_own_script(anonymous: Api) -> None:
