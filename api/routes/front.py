@@ -133,7 +133,7 @@ class FrontEnd:
         if not is_name(queue):
             if application_principal(application) in caller.principals:
                 raise refuse(Code.QUEUE_NOT_FOUND, "InvalidQueueName", "no such queue")
-            raise refuse(Code.ACCESS_DENIED, "AccessDenied", "Access was denied to this resource.")
+            raise refuse(Code.ACCESS_DENIED, "access", "The caller may not do this.")
         return caller
 
     def ask(

@@ -46,7 +46,7 @@ def test_a_refusal_names_field_code_and_retry() -> None:
 
 def test_a_denial_holds_the_words_that_clients_look_for() -> None:
     """Whatever the node calls it."""
-    answer = failure_answer(Failure(Code.ACCESS_DENIED, "AccessDenied", "no"))
+    answer = failure_answer(Failure(Code.ACCESS_DENIED, "access", "no"))
     assert answer.status_code == 403
     assert "Access was denied" in answer.get_data(as_text=True)
 

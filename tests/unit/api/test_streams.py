@@ -146,7 +146,7 @@ def test_a_refusal_ends_it_for_all_and_for_nobody_who_comes_later(node: Node, re
     for _ in range(3):
         shared.join()
     got = together(shared, 0, 3)
-    node.pages.put(FailureError(Failure(Code.ACCESS_DENIED, "AccessDenied", "no")))
+    node.pages.put(FailureError(Failure(Code.ACCESS_DENIED, "access", "no")))
     assert [got.get(timeout=WAIT_S) for _ in range(3)] == [Code.ACCESS_DENIED] * 3
     assert reads.find(READ) is None
 
