@@ -67,22 +67,15 @@ class Metered:
     async def __call__(self, operation: Operation, context: RequestContext) -> msgspec.Struct:
         """Answer an operation as the handler does."""
         begun_s = self._clock.monotonic_s()
-        code = "internal"
         try:
             reply = await self._handle(operation, context)
-            code = ""
-            if type(reply) is Claims:
-                self._observe_lag(operation, reply)
-            elif type(reply) is Published:
-                code = next((one.failure.code for one in reply.results if one.failure is not None), "")
-        except FailureError as error:
-            code = error.failure.code
+        except BaseException as error:
+            self._note(operation, context, _code_of(error), self._clock.monotonic_s() - begun_s)
             raise
-        except asyncio.CancelledError:
-            code = "cancelled"
-            raise
-        finally:
-            self._note(operation, context, code, self._clock.monotonic_s() - begun_s)
+        if type(reply) is Claims:
+            self._observe_lag(operation, reply)
+        code = _refused_among(reply) if type(reply) is Published else ""
+        self._note(operation, context, code, self._clock.monotonic_s() - begun_s)
         return reply
 
     def _note(self, operation: Operation, context: RequestContext, code: str, elapsed_s: float) -> None:
@@ -125,19 +118,24 @@ class Traced:
     async def __call__(self, operation: Operation, context: RequestContext) -> msgspec.Struct:
         """Answer an operation as the handler does, which is told of the span as its trace context."""
         span = self._tracer.begin(operation_name(operation), traceparent=context.traceparent)
-        code = "internal"
         try:
             reply = await self._handle(operation, msgspec.structs.replace(context, traceparent=span.traceparent))
-            code = ""
-        except FailureError as error:
-            code = error.failure.code
+        except BaseException as error:
+            span.end(failed=_code_of(error), attributes=_names_of(operation, context))
             raise
-        except asyncio.CancelledError:
-            code = "cancelled"
-            raise
-        finally:
-            span.end(failed=code, attributes=_names_of(operation, context))
+        span.end(failed="", attributes=_names_of(operation, context))
         return reply
+
+
+def _code_of(error: BaseException) -> str:
+    """Return what a metric, a log line and a span call the end of an operation that has no reply."""
+    if isinstance(error, FailureError):
+        return error.failure.code
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal"
+
+
+def _refused_among(published: Published) -> str:
+    return next((one.failure.code for one in published.results if one.failure is not None), "")
 
 
 def _names_of(operation: Operation, context: RequestContext) -> dict[str, str | int]:
