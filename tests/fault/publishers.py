@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import random
-import threading
-
-from tests.fault.calls import Caller
-from tests.fault.history import Call, Queue
+from tests.fault.history import Call
+from tests.fault.turns import TakesTurns
 from tests.support.checkers import Outcome
 
 ATTEMPTS_MAX = 5
 
 
-class Publisher(threading.Thread):
+class Publisher(TakesTurns):
     """Publishes to one queue until it is told to stop."""
 
-    def __init__(self, caller: Caller, queue: Queue, rng: random.Random, stopping: threading.Event) -> None:
-        super().__init__(name=caller.name, daemon=True)
-        self._caller = caller
-        self._queue = queue
-        self._rng = rng
-        self._stopping = stopping
-        self._number = 0
+    pauses_s = (0.1, 0.9)
+    _number = 0
 
-    def run(self) -> None:
-        """Publish, one way or another."""
-        while not self._stopping.wait(self._rng.uniform(0.1, 0.9)):
-            way = self._rng.choice((self._one, self._one, self._keyed, self._batch))
-            way()
-        self._caller.close()
+    def _take_turn(self) -> None:
+        way = self._rng.choice((self._one, self._one, self._keyed, self._batch))
+        way()
 
     def _one(self) -> None:
         headers = {"Content-Type": "text/plain", **self._place()}

@@ -8,27 +8,23 @@ from typing import cast
 
 from tests.fault.calls import Caller
 from tests.fault.history import Call, Queue
+from tests.fault.turns import TakesTurns
 from tests.support.checkers import Outcome
 
 PAGE = 1_000
 
 
-class Reader(threading.Thread):
+class Reader(TakesTurns):
     """Follows all partitions of a queue, in random turns."""
 
+    pauses_s = (0.2, 1.2)
+
     def __init__(self, caller: Caller, queue: Queue, rng: random.Random, stopping: threading.Event) -> None:
-        super().__init__(name=caller.name, daemon=True)
-        self._caller = caller
-        self._queue = queue
-        self._rng = rng
-        self._stopping = stopping
+        super().__init__(caller, queue, rng, stopping)
         self._after: dict[int, str] = {}
 
-    def run(self) -> None:
-        """Follow until it is told to stop."""
-        while not self._stopping.wait(self._rng.uniform(0.2, 1.2)):
-            self._look(self._rng.randint(1, self._queue.partitions))
-        self._caller.close()
+    def _take_turn(self) -> None:
+        self._look(self._rng.randint(1, self._queue.partitions))
 
     def _look(self, partition: int) -> None:
         query: dict[str, object] = {"partitions": partition, "limit": PAGE}
