@@ -84,6 +84,18 @@ async def ended_with(waiting: asyncio.Task[msgspec.Struct], change: str) -> None
     assert found == []
 
 
+async def ends_in_time(node: Node, *, kind: str, change: str, head_start_s: float, within_s: float) -> None:
+    """Let a client of the node wait, and the queue change after a head start; the wait ends as soon as it should."""
+    waiting = asyncio.create_task(node.serve(WAITING[kind]))
+    await asyncio.sleep(head_start_s)
+    changing = asyncio.create_task(node.serve(CHANGES[change]))
+    await asyncio.sleep(within_s)
+    assert waiting.done()
+    await ended_with(waiting, change)
+    await changing
+    await node.close()
+
+
 @pytest.mark.parametrize("make", [MemoryStore, MemoryCluster])
 @pytest.mark.parametrize("change", sorted(CHANGES))
 @pytest.mark.parametrize("kind", sorted(WAITING))
@@ -93,14 +105,7 @@ def test_a_wait_ends_with_its_queue(make: Callable[[LoopClock], Store], kind: st
     async def scene(store: Store, clock: LoopClock) -> None:
         node = Node(store, clock)
         await node.queue()
-        waiting = asyncio.create_task(node.serve(WAITING[kind]))
-        await asyncio.sleep(5)
-        changing = asyncio.create_task(node.serve(CHANGES[change]))
-        await asyncio.sleep(0.01)
-        assert waiting.done()
-        await ended_with(waiting, change)
-        await changing
-        await node.close()
+        await ends_in_time(node, kind=kind, change=change, head_start_s=5, within_s=0.01)
 
     play(make, scene)
 
@@ -113,14 +118,7 @@ def test_a_wait_that_begins_after_the_change_does_not_wait_for_what_is_gone(kind
     async def scene(store: Store, clock: LoopClock) -> None:
         await Node(store, clock, seed=2).queue()
         node = Node(cast("Store", SlowToFind(store)), clock)
-        waiting = asyncio.create_task(node.serve(WAITING[kind]))
-        await asyncio.sleep(0.5)
-        changing = asyncio.create_task(node.serve(CHANGES[change]))
-        await asyncio.sleep(1)
-        assert waiting.done()
-        await ended_with(waiting, change)
-        await changing
-        await node.close()
+        await ends_in_time(node, kind=kind, change=change, head_start_s=0.5, within_s=1)
 
     play(MemoryStore, scene)
 
