@@ -11,7 +11,7 @@ const LIVE_MOST = 500; // messages kept in the list while following
 const $ = (id) => document.getElementById(id);
 const state = { queuey: undefined, link: undefined, queue: undefined, leave: undefined, nextQueues: undefined };
 
-// --- small helpers ------------------------------------------------------------------------------------------
+// --- what all parts use ------------------------------------------------------------------------------------------
 
 function element(tag, { text, ...attributes } = {}, ...children) {
   const made = document.createElement(tag);
@@ -41,17 +41,7 @@ function attempt(work) {
   };
 }
 
-function pause(ms, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal?.addEventListener("abort", end);
-  });
-}
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const time = (seconds) => new Date(Number(seconds) * 1000).toLocaleString();
 
@@ -192,7 +182,7 @@ async function watchGroups(queue, signal) {
         if (!signal.aborted) notice(`The groups could not be read: ${error.message}`, true);
       }
     }
-    await pause(LOOK_EVERY_MS, signal);
+    await pause(LOOK_EVERY_MS);
   }
 }
 
