@@ -10,8 +10,9 @@ from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_
 from common.limits import LATE_WINDOW_MS
 from storage_node.log.buckets import grid_bucket
 from storage_node.log.tools import Tools
+from storage_node.log.warm import WarmLog
 from storage_node.log.writer import Writers
-from storage_node.store.interface import Fence, Lane, LogAddress, QueueRow
+from storage_node.store.interface import Lane, LogAddress, QueueRow
 
 WINDOW_TICKS: Final = LATE_WINDOW_MS * TICKS_PER_MS
 FENCE_AGE_S_MAX: Final = 1.0
@@ -22,8 +23,10 @@ class Bounds(NamedTuple):
     """What holds for one partition when a listing begins."""
 
     began_ticks: int
-    taken_s: float
-    """Monotonic seconds when all of it was known: an index read after that shows all that is promised here."""
+    began: int
+    """The moment (``Buckets.moment``) at which this began: an index read after it shows what was there before."""
+    known: int
+    """The moment at which all that is promised here was known: an index read after it shows all of that."""
     high: dict[Lane, MessageId]
     """Per lane: nothing above is listed; below it none of this node's own appends is undecided."""
     sure: dict[Lane, MessageId]
@@ -53,6 +56,7 @@ class BoundsTaker:
         delayed = live._replace(lane=Lane.DELAYED)
         stamper = self._tools.stamper
         now = self._tools.clock.now_ticks()
+        began = known = self._tools.buckets.moment()
         mark = stamper.mark()
         promised = mark if self._tools.several_nodes else await self._tools.floor.bound(mark)
         high = {
@@ -64,9 +68,20 @@ class BoundsTaker:
         elif queue.log is LogKind.PLAIN:
             sure = dict.fromkeys(high, self._window(now))
         else:
+            remembered = self._remembered(live, delayed)
             sure = await self._fences(live, delayed, high)
+            known = self._known(remembered, self._remembered(live, delayed))
         sure = {lane: min(sure[lane], high[lane]) for lane in high}
-        return Bounds(now, self._tools.clock.monotonic_s(), high, sure)
+        return Bounds(now, began, known, high, sure)
+
+    def _remembered(self, live: LogAddress, delayed: LogAddress) -> list[WarmLog]:
+        return [self._tools.warm.of(live), self._tools.warm.of(delayed)]
+
+    def _known(self, before: list[WarmLog], after: list[WarmLog]) -> int:
+        """Return the moment that belongs to what the fences said: now, if the logs were forgotten meanwhile."""
+        if before != after:
+            return self._tools.buckets.moment()
+        return max([warm.last_moment for warm in after])
 
     def _below_undecided(self, log: LogAddress, high: MessageId) -> MessageId:
         undecided = self._writers.undecided(log)
@@ -94,7 +109,7 @@ class BoundsTaker:
         warm = tools.warm.of(live)
         began_s = tools.clock.monotonic_s()
         if began_s - warm.fence_read_s >= FENCE_AGE_S_MAX:
-            warm.last = max(warm.last, await read_last(tools, live, exact=False))
+            warm.learn_last(await read_last(tools, live), moment=tools.buckets.moment())
             warm.fence_read_s = began_s
         return warm.last
 
@@ -113,14 +128,15 @@ class BoundsTaker:
         elif fence.closed and fence.next is not None:
             tools.buckets.follow(live, fence.next)
         else:
-            warm.last = max(last, fence.last)
+            warm.learn_last(fence.last, moment=tools.buckets.moment())
         return warm.last
 
     async def _horizon(self, delayed: LogAddress, now_id: MessageId, last: MessageId) -> MessageId:
         """Move the horizon of the delayed lane up to now, at most once a second; return where it is.
 
         Where the bucket of now does not exist, or has no fence, who makes it looks at the live lane's ``last``
-        after that, and appends nothing below: so what was ``last`` before this looked is a bound as well.
+        after that, and appends nothing below: so what was ``last`` before this looked is a bound as well, and the
+        index by which it looked shows all that it promises.
         """
         tools = self._tools
         warm = tools.warm.of(delayed)
@@ -128,37 +144,41 @@ class BoundsTaker:
         if began_s - warm.fence_read_s < FENCE_AGE_S_MAX:
             return warm.last
         live = delayed._replace(lane=Lane.LIVE)
+        warm_live, moment = tools.warm.of(live), tools.buckets.moment()
         index, _ = await asyncio.gather(tools.buckets.fresh_index(delayed), tools.buckets.fresh_index(live))
         due = [bucket for bucket in index if first_id_at(bucket) <= now_id]
         lasts = [await tools.store.raise_last(delayed, bucket, last=now_id) for bucket in due[-2:]]
-        warm.last = min((fence.last for fence in lasts if fence is not None), default=last)
+        horizon = min((fence.last for fence in lasts if fence is not None), default=last)
         if grid_bucket(ticks_of(now_id)) not in index or None in lasts:
-            warm.last = min(warm.last, last)
-        warm.fence_read_s = began_s
+            horizon = min(horizon, last)
+        warm.last = horizon
+        warm.last_moment = max(warm.last_moment, tools.buckets.moment() if due else moment)
+        warm.fence_read_s = min(began_s, warm_live.fence_read_s)
         return warm.last
 
 
-async def read_last(tools: Tools, live: LogAddress, *, exact: bool = True) -> MessageId:
+async def read_last(tools: Tools, live: LogAddress) -> MessageId:
     """Read ``last`` of a fenced live lane from the store, wherever it is written now.
 
-    Any index that is not empty leads there: a closed bucket names its successor.  Not ``exact``: the end of the
-    last bucket in an index of the last D/2 will do.
+    One read where this node knows the bucket; otherwise the index leads there.  What was ``last`` when this began
+    is never above what it returns.
     """
-    if not tools.buckets.cut:
-        fence = await tools.store.read_fence(live, 0)
-        return LOWEST if fence is None else fence.last
-    for bucket in reversed(await tools.buckets.index(live) or await tools.buckets.fresh_index(live)):
+    buckets, warm = tools.buckets, tools.warm.of(live)
+    known = buckets.known(live)
+    if known is not None:
+        fence = await tools.store.read_fence(live, known)
+        if fence is None and (not buckets.cut or buckets.is_to_come(live, known)):
+            return warm.last
+        if fence is not None and fence.closed and fence.next is not None:
+            buckets.end(live, fence)
+            fence = await tools.store.read_fence(live, fence.next)
+            if fence is None:
+                return warm.last
+        if fence is not None and not fence.closed:
+            return fence.last
+    for bucket in reversed(await buckets.fresh_index(live)):
         fence = await tools.store.read_fence(live, bucket)
         if fence is not None:
-            return await _follow(tools, live, fence) if exact else fence.last
+            buckets.end(live, fence)
+            return fence.last
     return LOWEST
-
-
-async def _follow(tools: Tools, live: LogAddress, fence: Fence) -> MessageId:
-    """Go from a fence to the last that there is."""
-    while fence.closed and fence.next is not None:
-        following = await tools.store.read_fence(live, fence.next)
-        if following is None:
-            break
-        fence = following
-    return fence.last

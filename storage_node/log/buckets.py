@@ -26,6 +26,8 @@ APPEND_S: Final = 1.0
 ANNOUNCED_AHEAD_TICKS: Final = 2 * LATE_WINDOW_MS * TICKS_PER_MS
 ATTEMPTS_TICKS_MAX: Final = (2 * PUBLISH_DEADLINE_MS + LATE_WINDOW_MS) * TICKS_PER_MS
 """How long the attempts of one publish may be apart."""
+TO_COME_S_MAX: Final = 600.0
+"""How long a bucket that was not there is taken for one to come: much less than the fence of any bucket lives."""
 ONLY: Final = (0,)
 
 
@@ -44,21 +46,33 @@ class Buckets:
         self._store = store
         self._clock = clock
         self._warm = warm
+        self._moments = 0
         self.cut: Final = store.capabilities.buckets
+
+    def moment(self) -> int:
+        """Return the present moment, a number of its own: what begins later is later, however coarse the clock."""
+        self._moments += 1
+        return self._moments
 
     # reading
 
-    async def index(self, log: LogAddress, *, since_s: float | None = None) -> tuple[int, ...]:
-        """Return the beginnings of the log's buckets, ascending, read after ``since_s``, or in the last D/2."""
+    async def index(
+        self, log: LogAddress, *, after: int | None = None, age_s_max: float = INDEX_AGE_S_MAX
+    ) -> tuple[int, ...]:
+        """Return the beginnings of the log's buckets, ascending, by a read that began after a moment, or lately."""
         if not self.cut:
             return ONLY
         warm = self._warm.of(log)
         began_s = self._clock.monotonic_s()
-        since_s = began_s - INDEX_AGE_S_MAX if since_s is None else since_s
-        if warm.index_read_s > since_s:
+
+        def serves(read_s: float, moment: int) -> bool:
+            return moment > after if after is not None else began_s - read_s < age_s_max
+
+        if serves(warm.index_read_s, warm.index_moment):
             return warm.index
-        if warm.reading is not None and warm.reading.began_s > since_s:
-            return await asyncio.shield(warm.reading.task)
+        reading = warm.reading
+        if reading is not None and serves(reading.began_s, reading.moment):
+            return await asyncio.shield(reading.task)
         return await self._read_index(log, warm, began_s)
 
     def begin_index(self, log: LogAddress) -> None:
@@ -72,29 +86,31 @@ class Buckets:
             if not task.cancelled():
                 task.exception()  # whoever waited has it; the others ask for themselves
 
+        moment = self.moment()
         task = asyncio.get_running_loop().create_task(self._read_index(log, warm, began_s))
-        warm.reading = Reading(began_s, task)
+        warm.reading = Reading(began_s, moment, task)
         task.add_done_callback(done)
 
     async def _read_index(self, log: LogAddress, warm: WarmLog, began_s: float) -> tuple[int, ...]:
+        moment = self.moment()
         rows = await self._store.list_buckets(log)
         index = tuple([row.bucket for row in rows])
-        if began_s >= warm.index_read_s:
-            warm.index, warm.index_read_s = index, began_s
+        if moment > warm.index_moment:
+            warm.index, warm.index_read_s, warm.index_moment = index, began_s, moment
             warm.announced = rows[-1].announced_ticks if rows else 0
         return index
 
     async def fresh_index(self, log: LogAddress) -> tuple[int, ...]:
         """Return the index as read from now on."""
-        return await self.index(log, since_s=self._clock.monotonic_s())
+        return await self.index(log, after=self.moment())
 
     async def spans(
-        self, log: LogAddress, *, low: MessageId, high: MessageId, since_s: float | None, descending: bool = False
+        self, log: LogAddress, *, low: MessageId, high: MessageId, after: int | None, descending: bool = False
     ) -> list[Span]:
         """Return the buckets that the range touches, in the order of the walk, by an index as ``index`` gives it."""
         if not self.cut:
             return [Span(0, low, high)] if low <= high else []
-        found = spans_of(await self.index(log, since_s=since_s), low, high)
+        found = spans_of(await self.index(log, after=after), low, high)
         return found[::-1] if descending else found
 
     async def of_id(self, log: LogAddress, message_id: MessageId) -> int | None:
@@ -110,7 +126,7 @@ class Buckets:
         """
         if not self.cut:
             return 0
-        index = await self.index(log, since_s=self._clock.monotonic_s() + APPEND_S - INDEX_AGE_S_MAX)
+        index = await self.index(log, age_s_max=INDEX_AGE_S_MAX - APPEND_S)
         place = bisect_right(index, ticks)
         bucket = max(grid_bucket(ticks), index[place - 1] if place else 0)
         if bucket not in index:
@@ -161,6 +177,28 @@ class Buckets:
             self._start(log, index[-1] if index else 0)
         return warm.bucket or 0
 
+    def known(self, log: LogAddress) -> int | None:
+        """Return the last bucket of a fenced live lane that this node has heard of, however long ago."""
+        if not self.cut:
+            return 0
+        warm = self._warm.of(log)
+        return max(warm.index[-1], warm.successor) if warm.index else None
+
+    def end(self, log: LogAddress, fence: Fence) -> None:
+        """Remember of a closed bucket which one follows: until that is made, the log ends here."""
+        if fence.closed and fence.next is not None:
+            warm = self._warm.of(log)
+            warm.learn_last(fence.last, moment=self.moment())
+            warm.successor, warm.ended_s = max(warm.successor, fence.next), self._clock.monotonic_s()
+
+    def is_to_come(self, log: LogAddress, bucket: int) -> bool:
+        """Is a bucket without a fence one that was never made?  Not for long: what was made meanwhile expires."""
+        warm = self._warm.of(log)
+        if bucket != warm.successor or self._clock.monotonic_s() - warm.ended_s > TO_COME_S_MAX:
+            return False
+        warm.ended_s = self._clock.monotonic_s()
+        return True
+
     async def make_current(self, log: LogAddress, bucket: int) -> None:
         """Make the bucket that an append found missing, empty, beginning at its own name."""
         await self.open(log, bucket, last=id_before(first_id_at(bucket)))
@@ -182,6 +220,7 @@ class Buckets:
             self._follow_fence(log, fence)
 
     def _follow_fence(self, log: LogAddress, fence: Fence) -> None:
+        self.end(log, fence)
         if fence.closed and fence.next is not None:
             self._start(log, fence.next)
 

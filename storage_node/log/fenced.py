@@ -209,7 +209,7 @@ class _FencedRound:
     async def _count(self, bucket: int, entries: Sequence[Entry]) -> None:
         log, last = self.writer.log, entries[-1].message_id
         warm = self.tools.warm.of(log)
-        warm.last = max(warm.last, last)
+        warm.learn_last(last, moment=self.tools.buckets.moment())
         warm.fence_read_s = self.tools.clock.monotonic_s()
         size_bytes = sum([entry.size_bytes for entry in entries])
         try:

@@ -50,7 +50,7 @@ class Listings:
                 high=bounds.high[lane],
                 limit=limit,
                 bodies=bodies,
-                since_s=bounds.taken_s,
+                after=max(bounds.began, bounds.known),
             )
 
         founds = await self._each(one, list(low_by_lane))
@@ -89,7 +89,7 @@ class Listings:
                 limit=limit,
                 descending=descending,
                 consistency=queue.consistency,
-                since_s=bounds.taken_s,
+                after=bounds.known,
             )
 
         founds = await self._each(one, LANES)
@@ -116,11 +116,11 @@ class Listings:
         descending: bool = False,
         bodies: bool = True,
         consistency: Consistency = Consistency.STRONG,
-        since_s: float,
+        after: int,
     ) -> list[StoredMessage]:
         """Return up to ``limit`` messages of one lane; at most one read of the store per bucket it touches.
 
-        ``since_s``: the index of a fenced log is one read after that moment; a plain log's may be D/2 old.
+        ``after``: the index of a fenced log is one read after that moment; a plain log's may be D/2 old.
         """
         log = log_of(queue, partition, lane)
         if low > high or (lane is Lane.DELAYED and await self._is_undelayed(log)):
@@ -130,7 +130,7 @@ class Listings:
             log,
             low=low,
             high=high,
-            since_s=since_s if queue.log is LogKind.FENCED else None,
+            after=after if queue.log is LogKind.FENCED else None,
             descending=descending,
         )
         for span in spans:
@@ -175,7 +175,7 @@ class Listings:
             high=HIGHEST,
             limit=1,
             bodies=False,
-            since_s=self._tools.clock.monotonic_s(),
+            after=self._tools.buckets.moment(),
         )
         return found[0].message_id if found else None
 
@@ -183,12 +183,12 @@ class Listings:
         self, queue: QueueRow, partition: int, *, low_by_lane: Mapping[Lane, MessageId], limit: int
     ) -> int:
         """Count messages with ``id >= low`` per lane, up to ``limit``."""
-        since_s = self._tools.clock.monotonic_s()
+        after = self._tools.buckets.moment()
 
         async def one(lane: Lane) -> int:
             log, low = log_of(queue, partition, lane), low_by_lane[lane]
             total = 0
-            for span in await self._tools.buckets.spans(log, low=low, high=HIGHEST, since_s=since_s):
+            for span in await self._tools.buckets.spans(log, low=low, high=HIGHEST, after=after):
                 now = self._tools.clock.now_ticks()
                 total += await self._tools.store.count_messages(
                     log, span.bucket, low=span.low, limit=limit - total, now_ticks=now

@@ -159,7 +159,7 @@ class Watches:
             limit=1,
             descending=True,
             bodies=False,
-            since_s=self._tools.clock.monotonic_s(),
+            after=self._tools.buckets.moment(),
         )
         watched.seen[partition] = newest[0].message_id if newest else seen
         return bool(newest)

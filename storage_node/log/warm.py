@@ -53,6 +53,8 @@ class Reading(NamedTuple):
     """A read that is under way."""
 
     began_s: float
+    moment: int
+    """``Buckets.moment`` at its beginning."""
     task: asyncio.Task[tuple[int, ...]]
 
 
@@ -63,14 +65,18 @@ class WarmLog:
         "announced",
         "bucket",
         "bytes",
+        "ended_s",
         "fence_read_s",
         "index",
+        "index_moment",
         "index_read_s",
         "last",
+        "last_moment",
         "led_s",
         "messages",
         "opened",
         "reading",
+        "successor",
     )
 
     def __init__(self) -> None:
@@ -80,19 +86,31 @@ class WarmLog:
         self.bytes = 0
         """What this node wrote into ``bucket``."""
         self.last: MessageId = LOWEST
-        """Fenced: the fence's ``last`` was at least this."""
+        """Fenced: the fence's ``last`` was at least this, in the delayed lane its horizon."""
+        self.last_moment = 0
+        """When that was known: an index whose read began after this moment shows all that is at or below it."""
         self.fence_read_s = float("-inf")
+        self.successor = 0
+        """Fenced: the bucket that a closed one names, not there yet when that was last looked at, ``ended_s``."""
+        self.ended_s = float("-inf")
         self.led_s = float("-inf")
         """When ``last`` was last moved without an append."""
         self.index: tuple[int, ...] = ()
         """Beginnings of its buckets, ascending, as read at ``index_read_s`` (monotonic seconds)."""
         self.index_read_s = float("-inf")
+        self.index_moment = 0
+        """When that read began, as ``Buckets.moment`` counts."""
         self.announced = 0
         """When the last of them was put into the index: bucket 0 has no other beginning."""
         self.reading: Reading | None = None
         """A read of the index that was begun ahead."""
         self.opened: set[int] = set()
         """Buckets that are surely in the index."""
+
+    def learn_last(self, last: MessageId, *, moment: int) -> None:
+        """Remember a higher ``last``; one that is known already rests on what it rested on."""
+        if last > self.last:
+            self.last, self.last_moment = last, moment
 
 
 class Undelayed:

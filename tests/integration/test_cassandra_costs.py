@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import random
 import statistics
@@ -20,7 +21,7 @@ from cassandra.query import BatchStatement, BatchType
 
 from common.clock import SYSTEM_CLOCK, Clock
 from common.identifiers import LOWEST, TICKS_PER_SECOND, MessageId, make_id, ticks_of
-from common.limits import APPEND_BATCH_BYTES_MAX
+from common.limits import APPEND_BATCH_BYTES_MAX, LATE_WINDOW_MS
 from common.protocol.operations import NewMessage, QueueSettings
 from storage_node.log.buckets import grid_bucket
 from storage_node.store.cql import CassandraStore, open_cassandra_store
@@ -38,6 +39,7 @@ pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
 PUBLISHERS = 64
 MESSAGES_EACH = 60
 DAY_TICKS = 86_400 * TICKS_PER_SECOND
+DAYS = (0, 1, 2, 3)
 DELETED = 100_000
 PAGE = 100
 GROUPS = 20
@@ -196,38 +198,82 @@ def test_every_request_goes_straight_to_a_replica() -> None:
     asyncio.run(scenario())
 
 
-@KINDS
-def test_a_read_is_one_request_for_each_bucket_that_holds_messages(application: str) -> None:
-    """A sparse queue over three days: a reader that comes new to it asks for the index, then once for each bucket.
+@dataclasses.dataclass
+class Sparse:
+    """A queue with a message on some days, and a node that has not seen it; time stands still unless advanced."""
 
-    In a fenced log it must know ``last`` before it lists, which is three requests more the first time, none within a
-    second.
+    queue: QueueRow
+    store: CassandraStore
+    reader: LogNode
+    clock: ManualClock
+    buckets: int
+
+    async def reads(self) -> int:
+        """Read it from the beginning in one page; return how many requests that took."""
+        with counted(self.store) as operations:
+            page = await self.reader.read(self.queue)
+        assert operations.total == operations.reads, operations.by_statement
+        assert bodies(page) == [b"%d" % day for day in DAYS]
+        return operations.reads
+
+
+@asynccontextmanager
+async def a_sparse_queue(application: str) -> AsyncIterator[Sparse]:
+    clock = ManualClock(now() - DAYS[-1] * DAY_TICKS)
+    async with a_node(clock) as (node, store):
+        queue = await a_queue(node, application, ttl_s=10 * 86_400)
+        for day in DAYS:
+            clock.advance(ticks=now() - (DAYS[-1] - day) * DAY_TICKS - clock.now_ticks())
+            row = await node.queues.find(application, queue.name)
+            await node.publish(row, b"%d" % day, partition=1, attempt=f"{day}")
+        buckets = await store.list_buckets(live(queue))
+        assert len(buckets) == (4 if application == "notes" else 3), "a fenced log ends a bucket by its last append"
+        clock.advance(ms=LATE_WINDOW_MS)
+        reader = LogNode(store, clock=clock, seed=random.getrandbits(60))
+        await reader.queues.find(application, queue.name)
+        try:
+            yield Sparse(queue, store, reader, clock, len(buckets))
+        finally:
+            await reader.logs.close()
+
+
+@KINDS
+def test_a_sparse_queue_costs_one_read_for_each_bucket_that_holds_messages_and_one_more(application: str) -> None:
+    """Three days in one page: the index, then each bucket once; within a second a fenced log needs no index.
+
+    Before that a fenced log's ``last`` must be known: one read where the node knows the log, two where it does not.
     """
 
     async def scenario() -> None:
-        clock = ManualClock(now() - 3 * DAY_TICKS)
-        async with a_node(clock) as (node, store):
-            queue = await a_queue(node, application, ttl_s=10 * 86_400)
-            for day in (0, 1, 3):
-                clock.advance(ticks=now() - 3 * DAY_TICKS + day * DAY_TICKS - clock.now_ticks())
-                await node.publish(
-                    await node.queues.find(application, queue.name), b"day %d" % day, partition=1, attempt=f"{day}"
-                )
-            buckets = await store.list_buckets(LogAddress(queue.queue_id, 1, Lane.LIVE, queue.lifetime))
-            assert len(buckets) == (3 if application == "notes" else 2)
-            first = 0 if application == "notes" else 3
-            reader = LogNode(store, seed=random.getrandbits(60))
-            await reader.queues.find(application, queue.name)
-            with counted(store) as operations:
-                page = await reader.read(queue)
-            judge(operations, operations.total == operations.reads <= len(buckets) + 1 + first)
-            with counted(store) as again:
-                await reader.read(queue)
-            judge(again, again.total <= len(buckets) + 1)
-            await reader.logs.close()
-            assert bodies(page) == [b"day 0", b"day 1", b"day 3"]
+        async with a_sparse_queue(application) as sparse:
+            before = 0 if application == "notes" else 1
+            assert await sparse.reads() == sparse.buckets + 1 + 2 * before
+            assert await sparse.reads() == sparse.buckets
+            sparse.clock.advance(ms=2 * LATE_WINDOW_MS)
+            assert await sparse.reads() == sparse.buckets + 1 + before
+            assert await sparse.reads() == sparse.buckets
 
-    run_in_time(scenario)
+    asyncio.run(scenario())
+
+
+@KINDS
+def test_paging_through_a_sparse_queue_reads_no_index_again(application: str) -> None:
+    """A message a page: each begins in the bucket in which the one before it ended, and costs that one read more."""
+
+    async def scenario() -> None:
+        async with a_sparse_queue(application) as sparse:
+            found: list[bytes] = []
+            cursor, pages = None, 0
+            with counted(sparse.store) as operations:
+                while pages == len(found):
+                    page = await sparse.reader.read(sparse.queue, cursor=cursor, limit=1)
+                    found += bodies(page)
+                    cursor, pages = page.next, pages + 1
+            assert found == [b"%d" % day for day in DAYS]
+            before = 0 if application == "notes" else 2
+            assert operations.total == operations.reads <= sparse.buckets + 1 + before + pages - 1
+
+    asyncio.run(scenario())
 
 
 def test_a_hundred_thousand_deletions_cost_a_later_read_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import cast
 
 from common.identifiers import LOWEST
 from storage_node.store.interface import BucketRow, Lane, LogAddress, Store
-from tests.support.log_node import LogNode
+from tests.support.log_node import LogNode, bodies
 from tests.support.stores import MemoryCluster
 from tests.support.virtual_time import LoopClock, VirtualLoop, run_virtually
 
@@ -15,14 +15,24 @@ BOTH = dict.fromkeys(Lane, LOWEST)
 
 
 class SlowIndex(MemoryCluster):
-    """The second read of the live lane's index waits on its way to the store."""
+    """The first read of the live lane's index waits on its way to the store."""
 
     reads = 0
 
     async def list_buckets(self, log: LogAddress) -> list[BucketRow]:
         self.reads += log.lane is Lane.LIVE
-        if log.lane is Lane.LIVE and self.reads == 2:
+        if log.lane is Lane.LIVE and self.reads == 1:
             await asyncio.sleep(1)
+        return await super().list_buckets(log)
+
+
+class CountedIndex(MemoryCluster):
+    """Counts reads of the index."""
+
+    reads = 0
+
+    async def list_buckets(self, log: LogAddress) -> list[BucketRow]:
+        self.reads += 1
         return await super().list_buckets(log)
 
 
@@ -44,5 +54,48 @@ def test_what_a_fence_promises_is_looked_for_by_a_later_index() -> None:
         assert [one.message.message_id for one in listing.messages] == [stored.message_id]
         await node.logs.close()
         await other.logs.close()
+
+    run_virtually(loop, scene())
+
+
+def test_a_page_shows_what_its_reader_learnt_of() -> None:
+    """The same for a page: an index that another request read before ``last`` was known does not serve it."""
+    loop = VirtualLoop()
+
+    async def scene() -> None:
+        clock = LoopClock(loop)
+        store = cast("Store", SlowIndex(clock))
+        node, other = (LogNode(store, clock=clock, seed=seed) for seed in (1, 2))
+        queue = await node.queue(application="fenced")
+        slow = asyncio.create_task(node.read(queue))
+        await asyncio.sleep(0.1)
+        assert (await node.read(queue)).messages == ()
+        stored = (await other.publish(queue, b"early")).results[0]
+        page = await slow
+        assert [message.message_id for message in page.messages] == [stored.message_id]
+        await node.logs.close()
+        await other.logs.close()
+
+    run_virtually(loop, scene())
+
+
+def test_an_index_serves_until_more_is_promised() -> None:
+    """A second page within the second asks for no index; after an append, whose bucket may be new, it does."""
+    loop = VirtualLoop()
+
+    async def scene() -> None:
+        clock = LoopClock(loop)
+        kept = CountedIndex(clock)
+        node = LogNode(cast("Store", kept), clock=clock, seed=1)
+        queue = await node.queue(application="fenced")
+        await node.publish(queue, b"first")
+        await node.read(queue)
+        asked = kept.reads
+        assert bodies(await node.read(queue)) == [b"first"]
+        assert kept.reads == asked
+        await node.publish(queue, b"second")
+        assert bodies(await node.read(queue)) == [b"first", b"second"]
+        assert kept.reads > asked
+        await node.logs.close()
 
     run_virtually(loop, scene())
