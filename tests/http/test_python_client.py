@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from queuey_client import (
     AsyncConsumer,
+    AsyncQueue,
     AsyncQueuey,
     Consumer,
     Delivery,
@@ -21,7 +24,8 @@ from queuey_client import (
     RefusedError,
 )
 
-from tests.support.deployment import Deployment, key_of
+from tests.support.deployment import Deployment, deployed, key_of
+from tests.support.http_calls import post
 
 
 @pytest.fixture
@@ -52,6 +56,68 @@ def test_a_message_that_is_published_again_is_stored_once(queue: Queue) -> None:
     message = NewMessage("once", partition=1)
     assert queue.publish([message]) == queue.publish([message])
     assert len(queue.read(partitions=[1, 2]).messages) == 1
+
+
+def test_one_message_and_one_receipt_need_no_list(queue: Queue) -> None:
+    """A text is one message, not one for each of its letters."""
+    assert len(queue.publish("whole")) == 1
+    (claim,) = queue.claim()
+    assert claim.message.text == "whole"
+    assert claim.receipt is not None
+    assert [one.outcome for one in queue.extend(claim.receipt)] == ["extended"]
+    assert [one.outcome for one in queue.release(claim.receipt)] == ["released"]
+    (again,) = queue.claim()
+    assert again.receipt is not None
+    assert [one.outcome for one in queue.ack(again.receipt)] == ["acked"]
+
+
+def test_the_sync_and_the_asyncio_client_have_the_same_calls() -> None:
+    """With the same arguments and promises."""
+    for sync, aio in ((Queue, AsyncQueue), (Queuey, AsyncQueuey)):
+        names = [name for name in vars(sync) if not name.startswith("_")]
+        assert names == [name for name in vars(aio) if not name.startswith("_")]
+        for name in names:
+            one, other = getattr(sync, name), getattr(aio, name)
+            assert one.__doc__ == other.__doc__
+            assert inspect.signature(one).parameters.keys() == inspect.signature(other).parameters.keys(), name
+
+
+def test_who_calls_is_asked_before_each_call(service: Deployment) -> None:
+    """So that what ends soon, or counts once, is always fresh."""
+    sent = iter(["one", "two"])
+    with Queuey(service.url, "careful", assertion=lambda: next(sent)) as queuey:
+        for _ in range(2):
+            with pytest.raises(RefusedError) as refused:
+                queuey.queue("any").read()
+            assert refused.value.status == 401
+    assert list(sent) == []
+
+
+def come_back(service: Deployment) -> None:
+    """Start what was killed, and publish."""
+    service.start()
+    with service.api("careful") as api:
+        post(api, "followed", "after")
+
+
+def test_a_follower_outlives_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than all attempts of a read; nothing is missed, nothing comes twice, and a refusal for good ends it."""
+    monkeypatch.setattr("queuey_client.retrying.TRIES", 1)
+    monkeypatch.setattr("queuey_client.client.TROUBLE_PAUSE_S", 0.05)
+    with deployed(tmp_path) as service, Queuey(service.url, "careful", key=key_of("careful")) as queuey:
+        queue = queuey.queue("followed")
+        queue.create()
+        queue.publish("before")
+        following = queue.follow(wait=1.0)
+        assert next(following).text == "before"
+        service.front.kill()
+        coming_back = threading.Thread(target=come_back, args=(service,))
+        coming_back.start()
+        assert next(following).text == "after"
+        coming_back.join()
+        queue.delete()
+        with pytest.raises(RefusedError):
+            next(following)
 
 
 def test_a_claim_is_held_extended_and_settled(queue: Queue) -> None:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
 
 from queuey_client import calls
-from queuey_client.calls import Call
-from queuey_client.client import as_new, claim_options
-from queuey_client.retrying import Outcome, Sleep, attempts
+from queuey_client.calls import Call, NewMessages, Receipts
+from queuey_client.errors import OutcomeUnknownError, RefusedError
+from queuey_client.retrying import TROUBLE_PAUSE_S, Outcome, Sleep, attempts, may_go_on
 from queuey_client.seen import Seen
-from queuey_client.transport import answer_of, authorization, no_answer, request_of
-from queuey_client.values import Claim, Json, Message, NewMessage, Page, Published, Settled
+from queuey_client.transport import Identity, answer_of, identity_of, no_answer, request_of
+from queuey_client.values import Claim, Json, Message, Page, Published, Settled
 
 T = TypeVar("T")
 
 
 class AsyncQueuey:
-    """One application at one service.  Give ``key``, ``token`` (OIDC) or ``link``, or none for public queues."""
+    """One application at one service.
+
+    Give ``key``, ``token`` (OIDC; a function is asked before each request, so that it stays fresh), ``assertion``
+    (BrowserID; a function, as each counts once) or ``link``, or none of them for public queues.
+    """
 
     def __init__(
-        self, url: str, application: str, *, key: str | None = None, token: str | None = None, link: str | None = None
+        self,
+        url: str,
+        application: str,
+        *,
+        key: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        assertion: Callable[[], str] | None = None,
+        link: str | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self.application = application
-        headers = authorization(key=key, token=token, link=link)
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, limits=httpx.Limits(max_connections=None))
+        self.identity = identity or identity_of(key=key, token=token, assertion=assertion, link=link)
+        self._http = httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=None))
         self._rng = random.SystemRandom()
 
     async def __aenter__(self) -> AsyncQueuey:
@@ -43,10 +55,6 @@ class AsyncQueuey:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
-
-    def use_headers(self, headers: Mapping[str, str]) -> None:
-        """Send these headers with every call, from now on."""
-        self._http.headers.update(headers)
 
     def queue(self, name: str) -> AsyncQueue:
         """Return a queue; costs no call."""
@@ -70,7 +78,7 @@ class AsyncQueuey:
 
     async def _send(self, call: Call[T]) -> Outcome:
         try:
-            return answer_of(await self._http.send(request_of(self._http, call)))
+            return answer_of(await self._http.send(request_of(self._http, call, self.identity)))
         except httpx.TransportError as error:
             return no_answer(error)
 
@@ -91,9 +99,9 @@ class AsyncQueue:
         """Delete the queue with all its messages."""
         await self.queuey.call(calls.delete(self.path))
 
-    async def publish(self, messages: Sequence[NewMessage | str | bytes]) -> tuple[Published, ...]:
-        """Publish; each message is stored once, however often this had to be sent."""
-        return await self.queuey.call(calls.publish(self.path, as_new(messages)))
+    async def publish(self, messages: NewMessages) -> tuple[Published, ...]:
+        """Publish one message or several; each is stored once, however often this had to be sent."""
+        return await self.queuey.call(calls.publish(self.path, messages))
 
     async def read(self, *, wait: float = 0.0, **options: object) -> Page:
         """Read a page (``since``, ``until``, ``after``, ``cursor``, ``limit``, ``order``, ``partitions``)."""
@@ -102,13 +110,16 @@ class AsyncQueue:
     async def follow(
         self, *, cursor: str | None = None, wait: float = 25.0, **options: object
     ) -> AsyncIterator[Message]:
-        """Follow the queue for ever: misses nothing, shows nothing twice."""
+        """Follow the queue for ever: misses nothing, shows nothing twice.
+
+        A first read that fails raises; after it, only a refusal for good does.
+        """
         seen = Seen()
         page = await self.read(wait=wait, **({"cursor": cursor} if cursor else options))
         while True:
             for message in seen.new(page):
                 yield message
-            page = await self.read(wait=wait, cursor=page.next)
+            page = await self._read_on(page.next, wait)
 
     async def claim(
         self,
@@ -121,21 +132,39 @@ class AsyncQueue:
         claim_id: str | None = None,
     ) -> tuple[Claim, ...]:
         """Claim messages; a lost reply is asked for again under the same ``claim_id``."""
-        options = claim_options(limit, lease, group, partitions, claim_id)
-        return await self.queuey.call(calls.claim(self.path, options, wait=wait))
+        return await self.queuey.call(
+            calls.claim(
+                self.path,
+                limit=limit,
+                lease=lease,
+                wait=wait,
+                group=group,
+                partitions=partitions,
+                claim_id=claim_id,
+            )
+        )
 
-    async def ack(self, receipts: Sequence[str]) -> tuple[Settled, ...]:
+    async def ack(self, receipts: Receipts) -> tuple[Settled, ...]:
         """Settle; one outcome per receipt, in order."""
         return await self.queuey.call(calls.ack(self.path, receipts))
 
-    async def release(self, receipts: Sequence[str], *, delay: float = 0.0) -> tuple[Settled, ...]:
+    async def release(self, receipts: Receipts, *, delay: float = 0.0) -> tuple[Settled, ...]:
         """Give back, now or after ``delay`` seconds."""
         return await self.queuey.call(calls.release(self.path, receipts, delay))
 
-    async def extend(self, receipts: Sequence[str], *, lease: float | None = None) -> tuple[Settled, ...]:
+    async def extend(self, receipts: Receipts, *, lease: float | None = None) -> tuple[Settled, ...]:
         """Hold for ``lease`` seconds from now; use ``new_receipt`` afterwards."""
         return await self.queuey.call(calls.extend(self.path, receipts, lease))
 
     async def ask(self, receipt: str) -> Settled:
         """Ask whether an ack counted."""
         return await self.queuey.call(calls.ask(self.path, receipt))
+
+    async def _read_on(self, cursor: str, wait: float) -> Page:
+        while True:
+            try:
+                return await self.read(wait=wait, cursor=cursor)
+            except (OutcomeUnknownError, RefusedError) as error:
+                if not may_go_on(error):
+                    raise
+                await asyncio.sleep(TROUBLE_PAUSE_S)

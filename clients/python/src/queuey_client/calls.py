@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from queuey_client.values import Claim, Json, Message, NewMessage, Page, Published, Settled
@@ -34,6 +35,12 @@ def _nothing(_: Any) -> None:
     return None
 
 
+NewMessages: TypeAlias = NewMessage | str | bytes | Sequence[NewMessage | str | bytes]
+"""One message, or several."""
+Receipts: TypeAlias = str | Sequence[str]
+"""One receipt, or several."""
+
+
 def queue_path(application: str, queue: str) -> str:
     """Return the path of a queue."""
     return f"/v1/{quote(application, safe='')}/{quote(queue, safe='')}"
@@ -50,9 +57,10 @@ def delete(path: str) -> Call[None]:
     return Call("DELETE", path, _nothing, repeatable=False)
 
 
-def publish(path: str, messages: Sequence[NewMessage]) -> Call[tuple[Published, ...]]:
-    """Publish; every message carries its key."""
-    items: list[Json] = [message.to_json() for message in messages]
+def publish(path: str, messages: NewMessages) -> Call[tuple[Published, ...]]:
+    """Publish; every message gets its key here, once, before the first attempt."""
+    several = (messages,) if isinstance(messages, (NewMessage, str, bytes)) else messages
+    items: list[Json] = [(one if isinstance(one, NewMessage) else NewMessage(one)).to_json() for one in several]
     return Call("POST", path, lambda answer: tuple(map(_published, answer["messages"])), json={"messages": items})
 
 
@@ -64,37 +72,43 @@ def read(path: str, options: Mapping[str, object], *, wait: float = 0.0) -> Call
     return Call("GET", path, _page, query=query, wait_s=wait)
 
 
-def claim(path: str, options: Mapping[str, Json], *, wait: float = 0.0) -> Call[tuple[Claim, ...]]:
-    """Claim; the ``claim_id`` among the options is what makes it repeatable."""
-    sent = {name: value for name, value in options.items() if value is not None}
-    return Call(
-        "POST",
-        f"{path}/claims",
-        lambda answer: tuple(map(_claim, answer["claims"])),
-        json={**sent, "wait": wait},
-        wait_s=wait,
-    )
+def claim(
+    path: str,
+    *,
+    limit: int,
+    lease: float | None,
+    wait: float,
+    group: str,
+    partitions: Sequence[int] | None,
+    claim_id: str | None,
+) -> Call[tuple[Claim, ...]]:
+    """Claim; the ``claim_id``, made here where none is given, is what makes it repeatable."""
+    json: dict[str, Json] = {"limit": limit, "wait": wait, "group": group, "claim_id": claim_id or uuid.uuid4().hex}
+    if lease is not None:
+        json["lease"] = lease
+    if partitions is not None:
+        json["partitions"] = list(partitions)
+    return Call("POST", f"{path}/claims", lambda answer: tuple(map(_claim, answer["claims"])), json=json, wait_s=wait)
 
 
-def ack(path: str, receipts: Sequence[str]) -> Call[tuple[Settled, ...]]:
+def ack(path: str, receipts: Receipts) -> Call[tuple[Settled, ...]]:
     """Settle; repeated it says so again."""
-    return Call("POST", f"{path}/acks", _settled_all, json={"receipts": list(receipts)})
+    return Call("POST", f"{path}/acks", _settled_all, json={"receipts": _listed(receipts)})
 
 
-def release(path: str, receipts: Sequence[str], delay: float) -> Call[tuple[Settled, ...]]:
+def release(path: str, receipts: Receipts, delay: float) -> Call[tuple[Settled, ...]]:
     """Give back."""
-    json: dict[str, Json] = {"receipts": list(receipts), "delay": delay}
+    json: dict[str, Json] = {"receipts": _listed(receipts), "delay": delay}
     return Call("POST", f"{path}/releases", _settled_all, json=json, repeatable=False)
 
 
-def extend(path: str, receipts: Sequence[str], lease: float | None) -> Call[tuple[Settled, ...]]:
+def extend(path: str, receipts: Receipts, lease: float | None) -> Call[tuple[Settled, ...]]:
     """Hold longer."""
-    json: dict[str, Json] = {"receipts": list(receipts)}
+    sent = [receipts] if isinstance(receipts, str) else list(receipts)
+    json: dict[str, Json] = {"receipts": _listed(sent)}
     if lease is not None:
         json["lease"] = lease
-    return Call(
-        "POST", f"{path}/extensions", lambda answer: _extended_all(receipts, answer), json=json, repeatable=False
-    )
+    return Call("POST", f"{path}/extensions", lambda answer: _extended_all(sent, answer), json=json, repeatable=False)
 
 
 def ask(path: str, receipt: str) -> Call[Settled]:
@@ -102,6 +116,10 @@ def ask(path: str, receipt: str) -> Call[Settled]:
     return Call(
         "GET", f"{path}/acks/{quote(receipt, safe='')}", lambda answer: _settled({"receipt": receipt, **answer})
     )
+
+
+def _listed(receipts: Receipts) -> list[Json]:
+    return [receipts] if isinstance(receipts, str) else list(receipts)
 
 
 def _query_text(value: object) -> str:

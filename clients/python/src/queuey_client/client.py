@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
 
 from queuey_client import calls
-from queuey_client.calls import Call
-from queuey_client.retrying import Outcome, Sleep, attempts
+from queuey_client.calls import Call, NewMessages, Receipts
+from queuey_client.errors import OutcomeUnknownError, RefusedError
+from queuey_client.retrying import TROUBLE_PAUSE_S, Outcome, Sleep, attempts, may_go_on
 from queuey_client.seen import Seen
-from queuey_client.transport import answer_of, authorization, no_answer, request_of
-from queuey_client.values import Claim, Json, Message, NewMessage, Page, Published, Settled
+from queuey_client.transport import answer_of, identity_of, no_answer, request_of
+from queuey_client.values import Claim, Json, Message, Page, Published, Settled
 
 T = TypeVar("T")
 
 
 class Queuey:
-    """One application at one service.  Give ``key``, ``token`` (OIDC) or ``link``, or none for public queues."""
+    """One application at one service.
+
+    Give ``key``, ``token`` (OIDC; a function is asked before each request, so that it stays fresh), ``assertion``
+    (BrowserID; a function, as each counts once) or ``link``, or none of them for public queues.
+    """
 
     def __init__(
-        self, url: str, application: str, *, key: str | None = None, token: str | None = None, link: str | None = None
+        self,
+        url: str,
+        application: str,
+        *,
+        key: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        assertion: Callable[[], str] | None = None,
+        link: str | None = None,
     ) -> None:
         self.url = url
         self.application = application
-        self.headers = authorization(key=key, token=token, link=link)
-        self._http = httpx.Client(base_url=url, headers=self.headers)
+        self.identity = identity_of(key=key, token=token, assertion=assertion, link=link)
+        self._http = httpx.Client(base_url=url)
         self._rng = random.SystemRandom()
 
     def __enter__(self) -> Queuey:
@@ -67,7 +78,7 @@ class Queuey:
 
     def _send(self, call: Call[T]) -> Outcome:
         try:
-            return answer_of(self._http.send(request_of(self._http, call)))
+            return answer_of(self._http.send(request_of(self._http, call, self.identity)))
         except httpx.TransportError as error:
             return no_answer(error)
 
@@ -88,21 +99,24 @@ class Queue:
         """Delete the queue with all its messages."""
         self.queuey.call(calls.delete(self.path))
 
-    def publish(self, messages: Sequence[NewMessage | str | bytes]) -> tuple[Published, ...]:
-        """Publish; each message is stored once, however often this had to be sent."""
-        return self.queuey.call(calls.publish(self.path, as_new(messages)))
+    def publish(self, messages: NewMessages) -> tuple[Published, ...]:
+        """Publish one message or several; each is stored once, however often this had to be sent."""
+        return self.queuey.call(calls.publish(self.path, messages))
 
     def read(self, *, wait: float = 0.0, **options: object) -> Page:
         """Read a page (``since``, ``until``, ``after``, ``cursor``, ``limit``, ``order``, ``partitions``)."""
         return self.queuey.call(calls.read(self.path, options, wait=wait))
 
     def follow(self, *, cursor: str | None = None, wait: float = 25.0, **options: object) -> Iterator[Message]:
-        """Follow the queue for ever: misses nothing, shows nothing twice."""
+        """Follow the queue for ever: misses nothing, shows nothing twice.
+
+        A first read that fails raises; after it, only a refusal for good does.
+        """
         seen = Seen()
         page = self.read(wait=wait, **({"cursor": cursor} if cursor else options))
         while True:
             yield from seen.new(page)
-            page = self.read(wait=wait, cursor=page.next)
+            page = self._read_on(page.next, wait)
 
     def claim(
         self,
@@ -115,18 +129,27 @@ class Queue:
         claim_id: str | None = None,
     ) -> tuple[Claim, ...]:
         """Claim messages; a lost reply is asked for again under the same ``claim_id``."""
-        options = claim_options(limit, lease, group, partitions, claim_id)
-        return self.queuey.call(calls.claim(self.path, options, wait=wait))
+        return self.queuey.call(
+            calls.claim(
+                self.path,
+                limit=limit,
+                lease=lease,
+                wait=wait,
+                group=group,
+                partitions=partitions,
+                claim_id=claim_id,
+            )
+        )
 
-    def ack(self, receipts: Sequence[str]) -> tuple[Settled, ...]:
+    def ack(self, receipts: Receipts) -> tuple[Settled, ...]:
         """Settle; one outcome per receipt, in order."""
         return self.queuey.call(calls.ack(self.path, receipts))
 
-    def release(self, receipts: Sequence[str], *, delay: float = 0.0) -> tuple[Settled, ...]:
+    def release(self, receipts: Receipts, *, delay: float = 0.0) -> tuple[Settled, ...]:
         """Give back, now or after ``delay`` seconds."""
         return self.queuey.call(calls.release(self.path, receipts, delay))
 
-    def extend(self, receipts: Sequence[str], *, lease: float | None = None) -> tuple[Settled, ...]:
+    def extend(self, receipts: Receipts, *, lease: float | None = None) -> tuple[Settled, ...]:
         """Hold for ``lease`` seconds from now; use ``new_receipt`` afterwards."""
         return self.queuey.call(calls.extend(self.path, receipts, lease))
 
@@ -134,20 +157,11 @@ class Queue:
         """Ask whether an ack counted."""
         return self.queuey.call(calls.ask(self.path, receipt))
 
-
-def as_new(messages: Sequence[NewMessage | str | bytes]) -> list[NewMessage]:
-    """Give every message its key, once, before the first attempt."""
-    return [item if isinstance(item, NewMessage) else NewMessage(item) for item in messages]
-
-
-def claim_options(
-    limit: int, lease: float | None, group: str, partitions: Sequence[int] | None, claim_id: str | None
-) -> dict[str, Json]:
-    """Return the body of a claim, with a claim id."""
-    return {
-        "limit": limit,
-        "lease": lease,
-        "group": group,
-        "partitions": None if partitions is None else list(partitions),
-        "claim_id": claim_id or uuid.uuid4().hex,
-    }
+    def _read_on(self, cursor: str, wait: float) -> Page:
+        while True:
+            try:
+                return self.read(wait=wait, cursor=cursor)
+            except (OutcomeUnknownError, RefusedError) as error:
+                if not may_go_on(error):
+                    raise
+                time.sleep(TROUBLE_PAUSE_S)

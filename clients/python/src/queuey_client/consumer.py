@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from queuey_client.aio import AsyncQueue, AsyncQueuey
 from queuey_client.client import Queue
 from queuey_client.errors import OutcomeUnknownError, QueueyError, RefusedError
+from queuey_client.retrying import TROUBLE_PAUSE_S
 from queuey_client.values import Claim, Message
 
 log = logging.getLogger("queuey_client")
@@ -20,7 +21,6 @@ log = logging.getLogger("queuey_client")
 WAIT_S = 20.0
 RELEASE_DELAY_S_FIRST = 1.0
 RELEASE_DELAY_S_MOST = 300.0
-TROUBLE_PAUSE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -204,8 +204,7 @@ class Consumer:
 
     async def _run(self) -> None:
         sync = self._queue.queuey
-        async with AsyncQueuey(sync.url, sync.application) as queuey:
-            queuey.use_headers(sync.headers)
+        async with AsyncQueuey(sync.url, sync.application, identity=sync.identity) as queuey:
             consumer = AsyncConsumer(
                 queuey.queue(self._queue.name),
                 self._in_thread,

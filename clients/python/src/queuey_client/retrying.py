@@ -16,6 +16,8 @@ T = TypeVar("T")
 TRIES = 6
 PAUSE_S_FIRST = 0.1
 PAUSE_S_MOST = 5.0
+TROUBLE_PAUSE_S = 2.0
+"""Between calls of what goes on for ever, once one has failed with all its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ def attempts(call: Call[T], *, rng: random.Random) -> Generator[Step, Outcome, T
         yield Sleep(max(least, pause_s * (0.5 + rng.random())))
         pause_s = min(pause_s * 2, PAUSE_S_MOST)
     raise AssertionError("the last attempt returns or raises")
+
+
+def may_go_on(error: RefusedError | OutcomeUnknownError) -> bool:
+    """Say whether a follower tries again later, although all attempts of one read have failed."""
+    return isinstance(error, OutcomeUnknownError) or error.retry_later
 
 
 def _may_repeat(call: Call[Any], trouble: RefusedError | OutcomeUnknownError) -> bool:

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import httpx
 
 from queuey_client.calls import ANSWER_S, Call
 from queuey_client.retrying import Answer, NoAnswer
 
+Identity: TypeAlias = Callable[[], dict[str, str]]
+"""Asked before each request for the header that says who calls."""
 
-def authorization(*, key: str | None, token: str | None, link: str | None) -> dict[str, str]:
-    """Return the header of the one identity given; none for public queues."""
+
+def identity_of(
+    *,
+    key: str | None,
+    token: str | Callable[[], str] | None,
+    assertion: Callable[[], str] | None,
+    link: str | None,
+) -> Identity:
+    """Return the one identity given; none for public queues."""
     if key is not None:
-        return {"Authorization": f"Application {key}"}
+        return lambda: {"Authorization": f"Application {key}"}
     if token is not None:
-        return {"Authorization": f"Bearer {token}"}
-    return {"Authorization": f"Link {link}"} if link is not None else {}
+        return lambda: {"Authorization": f"Bearer {token() if callable(token) else token}"}
+    if assertion is not None:
+        return lambda: {"Authorization": f"BrowserID {assertion()}"}
+    return lambda: {} if link is None else {"Authorization": f"Link {link}"}
 
 
-def request_of(client: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+def request_of(client: httpx.Client | httpx.AsyncClient, call: Call[Any], identity: Identity) -> httpx.Request:
     """Build the request of a call."""
-    timeout = httpx.Timeout(ANSWER_S + call.wait_s, connect=5.0)
-    return client.build_request(call.method, call.path, params=dict(call.query), json=call.json, timeout=timeout)
+    return client.build_request(
+        call.method,
+        call.path,
+        params=dict(call.query),
+        json=call.json,
+        headers=identity(),
+        timeout=httpx.Timeout(ANSWER_S + call.wait_s, connect=5.0),
+    )
 
 
 def answer_of(response: httpx.Response) -> Answer:
