@@ -23,6 +23,7 @@ class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     queues: Bound = 0
     """Queues."""
     stored_bytes: Bound = 0
-    """Bytes of stored message bodies; SQLite only, measured anew once a minute and counted up in between."""
+    """Bytes of stored message bodies.  SQLite: measured once a minute, counted up in between.  Cassandra: counted
+    up by all nodes from when it is set, seconds late; what is deleted counts until it would have expired."""
     in_flight: Bound = 0
     """Requests under way at one storage node, long polls included."""

@@ -328,9 +328,6 @@ def _application_problems(settings: Settings) -> Iterator[Problem]:
 def _quota_problems(settings: Settings) -> Iterator[Problem]:
     if settings.api.metrics_bind and settings.api.metrics_bind == settings.api.bind:
         yield Problem("api.metrics_bind", "is the public address")
-    for name, application in settings.applications.items():
-        if application.quotas.stored_bytes and settings.store.backend != "sqlite":
-            yield Problem(f"applications.{name}.quotas.stored_bytes", "can be counted on sqlite only")
 
 
 def _sqlite_problems(settings: Settings) -> Iterator[Problem]:

@@ -40,6 +40,7 @@ from storage_node.quotas import Quotas
 from storage_node.server import NodeServer
 from storage_node.store.errors import StoreError
 from storage_node.store.interface import HostClocks, Store
+from storage_node.stored_bytes import stored_bytes_of
 
 CONFIGURATION_EXIT: Final = 78
 """Exit status of a process whose configuration is wrong (``EX_CONFIG``)."""
@@ -105,7 +106,15 @@ class Node:
         self._member_id = uuid.uuid4().hex
         queues = Queues(store, clock=SYSTEM_CLOCK, rng=rng, applications=settings.applications)
         host_clocks = store if isinstance(store, HostClocks) else None
-        self._logs = Logs(store, queues, clock=SYSTEM_CLOCK, rng=rng, host_clocks=host_clocks)
+        self._stored = stored_bytes_of(store, settings.applications, clock=SYSTEM_CLOCK, member_id=self._member_id)
+        self._logs = Logs(
+            store,
+            queues,
+            clock=SYSTEM_CLOCK,
+            rng=rng,
+            host_clocks=host_clocks,
+            on_stored=self._stored.note if self._stored else None,
+        )
         self._delivery = Delivery(store, queues, self._logs, clock=SYSTEM_CLOCK, rng=rng)
         self._register = Register(
             store,
@@ -128,9 +137,8 @@ class Node:
         meter = Meter(CollectorRegistry())
         measure_store(store, meter, SYSTEM_CLOCK)
         self._meter = meter
-        self._quotas = Quotas(dispatch, store, applications=settings.applications, clock=SYSTEM_CLOCK)
         handler = Metered(
-            self._quotas,
+            Quotas(dispatch, store, applications=settings.applications, stored=self._stored),
             meter,
             applications=settings.applications,
             clock=SYSTEM_CLOCK,
@@ -154,7 +162,10 @@ class Node:
         endpoint = self._server.start()
         self._logs.start()
         beat = asyncio.create_task(self._register.beat())
-        background = [asyncio.create_task(measure_loop(self._meter, SYSTEM_CLOCK)), *self._quotas.start()]
+        background = [
+            asyncio.create_task(measure_loop(self._meter, SYSTEM_CLOCK)),
+            *(self._stored.start() if self._stored else ()),
+        ]
         try:
             if self._metrics_address is not None:
                 self._exposition.start(*self._metrics_address)
@@ -170,6 +181,8 @@ class Node:
             self._server.close()
             await self._delivery.close()
             await self._logs.close()
+            if self._stored:
+                await self._stored.close()
             beat.cancel()
             await self._register.leave()
 

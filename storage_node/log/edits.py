@@ -84,6 +84,8 @@ class Edits:
         await self._tools.store.put_message(
             log, await self._bucket_to_put(queue, log, message_id), row, now_ticks=now
         )
+        if self._tools.on_stored is not None:
+            self._tools.on_stored(queue.application, len(row.body), row.expires_ticks)
 
     async def _bucket_to_put(self, queue: QueueRow, log: LogAddress, message_id: MessageId) -> int:
         """Return the bucket of the id, made if the log has none that early."""

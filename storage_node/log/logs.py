@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from common.clock import Clock
 from common.guarantees import LogKind
@@ -46,11 +46,21 @@ class Logs:
         clock: Clock,
         rng: random.Random,
         host_clocks: HostClocks | None = None,
+        on_stored: Callable[[str, int, int], None] | None = None,
     ) -> None:
+        """``on_stored`` is told of every body stored: application, bytes, ticks of its expiry."""
         self._clock_check = ClockCheck(clock, host_clocks)
         floor = Floor(store, clock)
         stamper = Stamper(clock, rng, floor_ticks=floor.found_ticks)
-        tools = Tools(store, queues, clock=clock, stamper=stamper, floor=floor, clock_check=self._clock_check)
+        tools = Tools(
+            store,
+            queues,
+            clock=clock,
+            stamper=stamper,
+            floor=floor,
+            clock_check=self._clock_check,
+            on_stored=on_stored,
+        )
         self._tools = tools
         self._writers = Writers(tools, {LogKind.FENCED: write_fenced, LogKind.PLAIN: write_plain})
         self._bounds = BoundsTaker(tools, self._writers)

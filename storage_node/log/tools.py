@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from common.clock import Clock
@@ -28,13 +29,16 @@ class Tools:
         stamper: Stamper,
         floor: Floor,
         clock_check: ClockCheck,
+        on_stored: Callable[[str, int, int], None] | None = None,
     ) -> None:
+        """``on_stored`` is told of every body stored: application, bytes, ticks of its expiry."""
         self.store = store
         self.queues = queues
         self.clock = clock
         self.stamper = stamper
         self.floor = floor
         self.clock_check = clock_check
+        self.on_stored = on_stored
         self.waiters = Waiters()
         self.warm: Recent[LogAddress, WarmLog] = Recent(WarmLog)
         self.undelayed = Undelayed()

@@ -9,7 +9,7 @@ from typing import Final
 
 from common.clock import Clock
 from common.guarantees import LogKind
-from common.identifiers import MessageId
+from common.identifiers import MessageId, ticks_of
 from common.limits import APPEND_BATCH_BYTES_MAX, APPEND_BATCH_MESSAGES_MAX, APPENDS_QUEUED_MAX
 from common.protocol.failures import Failure
 from storage_node.log.outcomes import OUTCOME_UNKNOWN, PARTITION_OVERLOADED
@@ -59,11 +59,22 @@ class Writer:
                 self.in_round = self._take()
                 await write_round(self, self.in_round)
                 self.undecided = None
+                self._tell_stored()
                 await self._gather()
         finally:
             self.in_round = []
             self._writers.forget(self)
             self.fail_all(OUTCOME_UNKNOWN)
+
+    def _tell_stored(self) -> None:
+        """Tell of what this round stored; not of what was there already under its key."""
+        on_stored = self.tools.on_stored
+        if on_stored is None:
+            return
+        for entry in self.in_round:
+            pending, message_id = entry.pending, entry.message_id
+            if pending.results[entry.index].message_id == message_id:
+                on_stored(pending.row.application, len(entry.body), ticks_of(message_id) + entry.ttl_ticks)
 
     async def _gather(self) -> None:
         """Where several requests shared a round, give those that will share the next a moment to come."""

@@ -17,8 +17,15 @@ from tests.support.log_node import NOTES, PATIENCE_S, LogNode
 class DeliveryNode(LogNode):
     """A log node that also delivers."""
 
-    def __init__(self, store: Store, *, clock: Clock = SYSTEM_CLOCK, seed: int = 1) -> None:
-        super().__init__(store, clock=clock, seed=seed)
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        seed: int = 1,
+        on_stored: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        super().__init__(store, clock=clock, seed=seed, on_stored=on_stored)
         self.delivery = Delivery(store, self.queues, self.logs, clock=clock, rng=random.Random(seed + 1))
 
     async def claim(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.clock import SYSTEM_CLOCK, Clock
 from common.guarantees import Guarantee, LogKind
@@ -45,12 +45,13 @@ class LogNode:
         clock: Clock = SYSTEM_CLOCK,
         seed: int = 1,
         host_clocks: HostClocks | None = None,
+        on_stored: Callable[[str, int, int], None] | None = None,
     ) -> None:
         rng = random.Random(seed)
         self.store = store
         self.clock = clock
         self.queues = Queues(store, clock=clock, rng=rng, applications=APPLICATIONS)
-        self.logs = Logs(store, self.queues, clock=clock, rng=rng, host_clocks=host_clocks)
+        self.logs = Logs(store, self.queues, clock=clock, rng=rng, host_clocks=host_clocks, on_stored=on_stored)
 
     @property
     def deadline_s(self) -> float:

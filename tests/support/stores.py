@@ -37,6 +37,7 @@ from storage_node.store.interface import (
     RevocationRow,
     StoredMessage,
 )
+from storage_node.store.shares import Share
 from tests.support.clock import ManualClock
 
 ERASED_PER_STEP_MAX = 100
@@ -382,3 +383,15 @@ class MemoryCluster(MemoryStore):
     """What Cassandra promises: plain logs, buckets that must be opened, any number of nodes."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(plain_logs=True, several_nodes=True, buckets=True)
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__(clock)
+        self._shares: dict[str, dict[tuple[int, str], Share]] = {}
+
+    async def write_shares(self, application: str, shares: Sequence[Share]) -> None:
+        rows = self._shares.setdefault(application, {})
+        rows.update({(share.until_s, share.member_id): share for share in shares})
+
+    async def list_shares(self, application: str, *, now_ticks: int) -> list[Share]:
+        now_s = ticks_to_unix_ms(now_ticks) // 1_000
+        return [share for (until_s, _), share in sorted(self._shares.get(application, {}).items()) if until_s > now_s]

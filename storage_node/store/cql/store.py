@@ -17,6 +17,7 @@ from storage_node.store.cql.messages import Messages
 from storage_node.store.cql.queues import Queues
 from storage_node.store.cql.services import Services
 from storage_node.store.cql.session import CqlSession
+from storage_node.store.cql.shares import Shares
 from storage_node.store.interface import (
     AppendAnswer,
     BucketRow,
@@ -34,6 +35,7 @@ from storage_node.store.interface import (
     RevocationRow,
     StoredMessage,
 )
+from storage_node.store.shares import Share
 
 
 class CassandraStore:
@@ -51,6 +53,7 @@ class CassandraStore:
         self._delivery = Delivery(session, clock)
         self._services = Services(session, clock)
         self._clocks = Clocks(session, clock)
+        self._shares = Shares(session, clock)
 
     async def close(self) -> None:
         """Finish what is under way and let go of all connections."""
@@ -263,3 +266,13 @@ class CassandraStore:
     async def list_members(self) -> list[MemberRow]:
         """Return the live entries."""
         return await self._services.list_members()
+
+    # stored bytes
+
+    async def write_shares(self, application: str, shares: Sequence[Share]) -> None:
+        """Write this node's rows of one application."""
+        await self._shares.write(application, shares)
+
+    async def list_shares(self, application: str, *, now_ticks: int) -> list[Share]:
+        """Return the rows of all nodes whose time is to come."""
+        return await self._shares.list_live(application, now_ticks=now_ticks)
