@@ -1,8 +1,4 @@
-"""The node's end of the link: one ROUTER socket, read from the event loop.
-
-The socket's file descriptor tells only that *something* happened, once: whoever has read or sent must look again.
-So every wake-up drains the socket (a bounded number of frames per turn of the loop) and every send is followed by
-one more look.
+"""The node's end of the link: requests in, one answer to each, and a drain that fails none.
 
 A request is answered exactly once, whatever its handler does, unless its connection is gone.  What is refused here
 was not begun: another node may be asked.
@@ -19,16 +15,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 import structlog
-import zmq
 
 from common.clock import SYSTEM_CLOCK, Clock
 from common.limits import (
     DRAIN_MS_MAX,
-    FRAME_BYTES_MAX,
     IN_FLIGHT_BYTES_PER_NODE_MAX,
     IN_FLIGHT_PER_NODE_MAX,
-    LINK_HEARTBEAT_MS,
-    LINK_SILENCE_MS_MAX,
     WAITERS_PER_NODE_MAX,
 )
 from common.logs import Throttle
@@ -36,16 +28,14 @@ from common.protocol.codec import MalformedFrameError, decode_request, encode_an
 from common.protocol.envelope import NO_REQUEST, Request, RequestContext
 from common.protocol.failures import Code, Failure, FailureError
 from common.protocol.operations import Cancel, Claim, Done, EndWait, ListMembers, Operation, Read
-from storage_node.gatekeeper import Gatekeeper
 from storage_node.log.waiters import ENDING
 from storage_node.peers import Call, Peer
+from storage_node.router import Router, Sent
 
 Handler: TypeAlias = Callable[[Operation, RequestContext], Awaitable[msgspec.Struct]]
 """Returns a coroutine, or a future where there is one already; raises ``FailureError`` to refuse.  That of a ``Read``
 or ``Claim`` with ``wait_ms`` is cancelled when its client goes away: every ``await`` in it must bear that."""
 
-FRAMES_PER_TURN_MAX: Final = 64
-"""Frames read before the loop may do something else."""
 SWEEP_S: Final = 1.0
 """Seconds between two looks for peers that went away."""
 PEER_FORGOTTEN_S: Final = 60.0
@@ -58,16 +48,8 @@ FAREWELL_S: Final = 0.5
 """Seconds between two goodbyes of a draining node, which show whether anybody is left."""
 UNHEARD_S: Final = 1.0
 """Seconds that a draining node goes on with what nobody waits for any more."""
-LAST_WORDS_MS: Final = 500
-"""Milliseconds for the last answers to leave a closing socket."""
 
 _CAN_WAIT: Final = (Read, Claim)
-_NOBLOCK: Final = int(zmq.NOBLOCK)
-_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
-_EVENTS: Final = int(zmq.EVENTS)
-_POLLIN: Final = int(zmq.POLLIN)
-_RCVMORE: Final = int(zmq.RCVMORE)
-# Plain numbers: combining and comparing pyzmq's enumerations costs as much as a small call of ZeroMQ.
 
 MOVED: Final = Failure(Code.MOVED, "node", "is going away")
 STALE: Final = Failure(Code.UNAVAILABLE, "request", "arrived after its deadline", 100)
@@ -112,28 +94,30 @@ class NodeServer:
 
         With ``curve_secret`` (Z85) the link is encrypted; only who has the secret of one of ``allowed_keys`` gets in.
         """
-        self._bind = endpoint
         self._handle = handle
         self._clock = clock
         self._end_waits = end_waits
         self._in_flight_max = in_flight_max
         self._waiting_max = waiting_max
-        self._curve_secret = curve_secret
-        self._allowed_keys = allowed_keys
-        self._gatekeeper: Gatekeeper | None = None
+        self._router = Router(
+            endpoint,
+            self._accept,
+            curve_secret=curve_secret,
+            allowed_keys=allowed_keys,
+            on_refusal=self._refused_link,
+            now_s=clock.monotonic_s,
+        )
         self.counters = Counters()
         self.in_flight = 0
         self.waiting = 0
         self._bytes = 0
         self._peers: dict[bytes, Peer] = {}
         self._draining = False
-        self._look_again = False
         self._heard_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._malformed_lines = Throttle()
         self._internal_lines = Throttle()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> str:
@@ -142,21 +126,10 @@ class NodeServer:
         Raises:
             OSError: the endpoint is in use or no endpoint of this machine.
         """
+        bound = self._router.open()
         self._loop = asyncio.get_running_loop()
-        self._context = zmq.Context()
-        self._socket = _router(self._context)
-        try:
-            self._guard()
-            self._socket.bind(self._bind)
-        except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
-            self._context = None
-            raise OSError(error.errno, f"{self._bind}: {error.strerror}") from error
-        self._loop.add_reader(self._socket.fileno(), self._on_readable)
         self._sweeper = self._loop.create_task(self._sweep())
-        self._look()
-        bound: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        return bound.rstrip("\0")
+        return bound
 
     async def drain(self) -> None:
         """Send new operations elsewhere and end what is under way, within ``DRAIN_MS_MAX``."""
@@ -172,75 +145,21 @@ class NodeServer:
 
     def close(self) -> None:
         """Let go of the socket; what is still under way is cancelled and not answered."""
-        if self._context is None:
+        if not self._router.is_open:
             return
         for call in self._calls():
             call.cancel(None)
         if self._sweeper is not None:
             self._sweeper.cancel()
-        self._loop.remove_reader(self._socket.fileno())
-        if self._gatekeeper is not None:
-            for descriptor in self._gatekeeper.descriptors:
-                self._loop.remove_reader(descriptor)
-            self._gatekeeper.close(self._socket)
-        self._socket.close(linger=LAST_WORDS_MS)
-        self._context.term()
-        self._context = None
-
-    # who gets in
-
-    def _guard(self) -> None:
-        if not self._curve_secret or self._context is None:
-            return
-        self._gatekeeper = Gatekeeper(
-            self._context,
-            self._socket,
-            secret=self._curve_secret,
-            allowed=self._allowed_keys,
-            on_refusal=self._refused_link,
-            now_s=self._clock.monotonic_s,
-        )
-        for descriptor in self._gatekeeper.descriptors:
-            self._loop.add_reader(descriptor, self._on_handshake)
-        self._loop.call_soon(self._on_handshake)
+        self._router.close()
 
     def _refused_link(self) -> int:
         self.counters.link_refused += 1
         return self.counters.link_refused
 
-    def _on_handshake(self) -> None:
-        if self._context is not None and self._gatekeeper is not None and self._gatekeeper.look():
-            self._loop.call_soon(self._on_handshake)
-
     # reading
 
-    def _look(self) -> None:
-        if not self._look_again:
-            self._look_again = True
-            self._loop.call_soon(self._on_readable)
-
-    def _on_readable(self) -> None:
-        self._look_again = False
-        if self._context is None:
-            return
-        socket = self._socket
-        for _ in range(FRAMES_PER_TURN_MAX):
-            if not self._is_readable():
-                return
-            identity, frame = socket.recv(_NOBLOCK), socket.recv(_NOBLOCK)
-            beyond = 0
-            while socket.get(_RCVMORE):
-                socket.recv(_NOBLOCK)
-                beyond += 1
-            self._accept(identity, frame, beyond=beyond)
-        self._look()
-
-    def _is_readable(self) -> bool:
-        """Look without taking: asking costs less than the exception of a socket that has nothing."""
-        events = self._socket.get(_EVENTS)
-        return isinstance(events, int) and bool(events & _POLLIN)
-
-    def _accept(self, identity: bytes, frame: bytes, *, beyond: int) -> None:
+    def _accept(self, identity: bytes, frame: bytes, beyond: int) -> None:
         self._heard_s = now_s = self._clock.monotonic_s()
         try:
             if beyond:
@@ -328,7 +247,7 @@ class NodeServer:
     def _end(self, call: Call, result: msgspec.Struct) -> None:
         call.peer.calls.pop(call.request_id, None)
         self._count(call, -1)
-        if call.silent or self._context is None:
+        if call.silent or not self._router.is_open:
             return
         try:
             frame = encode_answer(call.request_id, result)
@@ -356,19 +275,11 @@ class NodeServer:
     # answering
 
     def _send(self, identity: bytes, frame: bytes) -> None:
-        if self._context is None:
-            return
-        try:
-            self._socket.send(identity, _NOBLOCK_MORE)
-            self._socket.send(frame, _NOBLOCK)
-        except zmq.Again:
+        sent = self._router.send(identity, frame)
+        if sent is Sent.FULL or sent is Sent.GONE:
             self.counters.undeliverable += 1
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self.counters.undeliverable += 1
+        if sent is Sent.GONE:
             self._gone(identity)
-        self._look()
 
     def _gone(self, identity: bytes) -> None:
         peer = self._peers.pop(identity, None)
@@ -453,22 +364,3 @@ def _end_wait(peer: Peer, request_id: int) -> None:
     call = peer.calls.get(request_id)
     if call is not None and call.patience is not None:
         call.patience.end()
-
-
-def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.ROUTER)
-    options = {
-        zmq.ROUTER_MANDATORY: 1,
-        zmq.SNDHWM: IN_FLIGHT_PER_NODE_MAX + WAITERS_PER_NODE_MAX,
-        zmq.RCVHWM: 1_000,
-        zmq.LINGER: 0,
-        zmq.MAXMSGSIZE: FRAME_BYTES_MAX,
-        zmq.HEARTBEAT_IVL: LINK_HEARTBEAT_MS,
-        zmq.HEARTBEAT_TIMEOUT: LINK_SILENCE_MS_MAX,
-        zmq.HEARTBEAT_TTL: LINK_SILENCE_MS_MAX,
-        zmq.HANDSHAKE_IVL: LINK_SILENCE_MS_MAX,
-        zmq.TCP_KEEPALIVE: 1,
-    }
-    for option, value in options.items():
-        socket.setsockopt(option, value)
-    return socket
