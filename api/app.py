@@ -80,7 +80,7 @@ def create_app(
     app.register_error_handler(HTTPException, _refuse_path)
     app.register_error_handler(Exception, _apologize)
     app.wsgi_app = Frame(  # type: ignore[method-assign]
-        Gate(app.wsgi_app, is_crowded, clock, rates=front.rates),
+        Gate(app.wsgi_app, is_crowded, clock, rates=front.rates, authenticator=authenticator),
         clock,
         _cross_origin(settings),
         front=front,

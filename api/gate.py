@@ -1,7 +1,9 @@
-"""Refuses requests before anything is spent on them: those of an application over its rates, and all while more are
-under way than the service keeps up with.
+"""Refuses requests before much is spent on them: those of an application over its rates, and all while more are under
+way than the service keeps up with.
 
-Whose request it is has not been looked at by then; but only requests that were admitted count towards a rate.
+That an application is over its rate is told here only to who was let in before with the very same header, whom the
+route would tell it, too; who has a wrong key is answered as anywhere else.  Only requests that were admitted count
+towards a rate.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from api.auth.authenticate import Authenticator
 from api.rates import Rates
 from api.responses.answers import failure_answer
 from api.routes.front import note
@@ -32,11 +35,18 @@ class Gate:
     """Wraps the application."""
 
     def __init__(
-        self, application: WSGIApplication, is_crowded: Callable[[], bool], clock: Clock, *, rates: Rates
+        self,
+        application: WSGIApplication,
+        is_crowded: Callable[[], bool],
+        clock: Clock,
+        *,
+        rates: Rates,
+        authenticator: Authenticator,
     ) -> None:
         self._application = application
         self._is_crowded = is_crowded
         self._rates = rates
+        self._authenticator = authenticator
         self._clock = clock
         self._lines = Throttle()
         answer = failure_answer(CROWDED)
@@ -53,10 +63,17 @@ class Gate:
         try:
             self._rates.look(application, self._clock.monotonic_s())
         except FailureError as error:
-            noted = note()
-            noted.application, noted.route, noted.code = application, "quota", error.failure.code
-            return failure_answer(error.failure)(environ, start_response)
+            if self._is_known(environ):
+                noted = note()
+                noted.application, noted.route, noted.code = application, "quota", error.failure.code
+                return failure_answer(error.failure)(environ, start_response)
         return self._refuse(start_response) if self._is_crowded() else self._application(environ, start_response)
+
+    def _is_known(self, environ: WSGIEnvironment) -> bool:
+        """A link is a credential, too, which is judged anew each time."""
+        return "link=" not in environ.get("QUERY_STRING", "") and self._authenticator.is_known(
+            environ.get("HTTP_AUTHORIZATION")
+        )
 
     def _refuse(self, start_response: StartResponse) -> Iterable[bytes]:
         noted = note()

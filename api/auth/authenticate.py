@@ -97,6 +97,10 @@ class Authenticator:
             self._remember(digest, caller)
         return caller
 
+    def is_known(self, authorization: str | None) -> bool:
+        """Say whether ``authenticate`` lets this header in, without a link, by what it remembers."""
+        return self._digest(authorization or "") in self._callers
+
     def _digest(self, authorization: str) -> bytes:
         text = authorization.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(text, key=self._pepper, digest_size=16).digest()

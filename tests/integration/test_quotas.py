@@ -56,6 +56,19 @@ def test_requests_are_bounded_per_second(deployment: Deployment) -> None:
     assert deployment.api("other").get("").status_code == 200
 
 
+def test_who_has_no_good_key_is_not_told_of_an_application_over_its_rate(deployment: Deployment) -> None:
+    """The answer is that of any other application, also of one that there is not; who has the key is told."""
+    strangers = [deployment.api(name, key="Some-other-key") for name in ("careless", "other", "nobody")]
+    for _ in range(20):
+        answer = deployment.api("careless").get("")
+    assert_over(answer, "requests_per_second")
+    answers = [stranger.get("") for stranger in strangers]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert len({answer.text for answer in answers}) == 1
+    linked = deployment.anonymous("careless").get("?link=no-link")
+    assert linked.status_code == 401
+
+
 def test_bytes_are_bounded_per_second(deployment: Deployment) -> None:
     """A large body is taken, and what follows waits for it; none is larger than the service's own bound."""
     api = deployment.api("careful")
