@@ -9,11 +9,12 @@ import msgspec
 
 from common.clock import Clock
 from common.guarantees import Consistency
-from common.identifiers import MessageId, id_after, id_before
+from common.identifiers import HIGHEST, MessageId, id_after, id_before
 from storage_node.store.cql.buckets import Buckets, Place, fence_of, place_of
 from storage_node.store.cql.keys import Keys, present_keys
 from storage_node.store.cql.session import Call, CqlSession, Outcome
 from storage_node.store.cql.statements import LIFETIMES, Level
+from storage_node.store.cql.steps import Steps
 from storage_node.store.cql.times import micros_of, ticks_of_micros, ttl_until
 from storage_node.store.interface import (
     AppendAnswer,
@@ -46,6 +47,7 @@ class Messages:
         self._clock = clock
         self._buckets = buckets
         self._keys = keys
+        self._steps = Steps(session, clock, buckets)
 
     # appending
 
@@ -121,12 +123,14 @@ class Messages:
     ) -> list[StoredMessage]:
         """Return up to ``limit`` live rows of a range, in pages that begin after the last id seen."""
         name = f"list_{'' if bodies else 'bare_'}{'down' if descending else 'up'}_{LIFETIMES[log.lifetime]}"
-        place, level = place_of(log, bucket), _read_level(consistency)
+        level = _read_level(consistency)
         found: list[StoredMessage] = []
         page = PAGE_ROWS_FIRST if bodies else PAGE_ROWS_MAX
         while len(found) < limit and low <= high:
             wanted = min(page, limit - len(found))
-            rows = await self._session.read(name, *place, low, high, wanted, level=level)
+            rows = await self._steps.read(
+                name, log, bucket, low=low, high=high, limit=wanted, descending=descending, level=level
+            )
             found += [_message(row) for row in rows if row[1] > now_ticks]
             if len(rows) < wanted:
                 break
@@ -148,11 +152,11 @@ class Messages:
 
     async def count(self, log: LogAddress, bucket: int, *, low: MessageId, limit: int, now_ticks: int) -> int:
         """Count live rows from ``low`` on, up to ``limit``."""
-        name, place = f"list_expiries_{LIFETIMES[log.lifetime]}", place_of(log, bucket)
+        name = f"list_expiries_{LIFETIMES[log.lifetime]}"
         count = 0
         while count < limit:
             wanted = min(COUNT_PAGE_ROWS, limit - count)
-            rows = await self._session.read(name, *place, low, wanted)
+            rows = await self._steps.read(name, log, bucket, low=low, high=HIGHEST, limit=wanted)
             count += sum([expires > now_ticks for _, expires in rows])
             if len(rows) < wanted:
                 break
@@ -176,7 +180,8 @@ class Messages:
             micros_of(written_ticks),
         )
         for chunk in _chunks(ids, DELETES_PER_BATCH):
-            await self._session.write_batch([(name, (written_us, *place, message_id)) for message_id in chunk])
+            deletions: list[Call] = [(name, (written_us, *place, message_id)) for message_id in chunk]
+            await self._session.write_batch(deletions + self._steps.posts(log, bucket, chunk))
 
 
 def _refusal(outcome: Outcome, keys: Sequence[LogKey], *, fenced: bool) -> AppendAnswer:
