@@ -24,7 +24,7 @@ from queuey_client import (
     RefusedError,
 )
 
-from tests.support.deployment import Deployment, deployed, key_of
+from tests.support.deployment import Api, Deployment, deployed, key_of
 from tests.support.http_calls import post
 
 
@@ -192,3 +192,20 @@ def test_a_slow_handler_keeps_its_lease(service: Deployment, queue: Queue) -> No
 
     assert asyncio.run(consume()) == ()
     assert lost == []
+
+
+def test_a_handler_hears_that_its_lease_was_lost(queue: Queue) -> None:
+    """So that it can undo: the group was rewound while it worked, and the message goes to somebody again."""
+    queue.publish("undone")
+    lost: list[tuple[str, str]] = []
+
+    def handle(delivery: Delivery) -> None:
+        consumer.stop()
+        with Api(f"{queue.queuey.url}/v1/careful", f"Application {key_of('careful')}") as api:
+            assert api.put(f"{queue.name}/groups/default", json={"position": "start"}).status_code == 200
+
+    consumer = Consumer(
+        queue, handle, on_lost=lambda delivery, outcome: lost.append((delivery.message.text, outcome))
+    )
+    consumer.run()
+    assert lost == [("undone", "lease_lost")]
