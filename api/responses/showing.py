@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Literal
 
 import msgspec
 
@@ -42,7 +43,7 @@ from common.protocol.operations import (
     Stored,
 )
 
-Encoding = tuple[str, str | msgspec.UnsetType]
+Encoded = tuple[str, Literal["base64"] | msgspec.UnsetType]
 
 
 def queue_changed(info: QueueInfo, *, principles_as_list: bool) -> QueueChanged:
@@ -93,7 +94,7 @@ def message_shown(message: Message) -> MessageShown:
         timestamp=timestamp_of(message.message_id),
         body=body,
         partition=message.partition,
-        encoding=encoding,  # type: ignore[arg-type]
+        encoding=encoding,
         content_type=message.content_type,
         attributes=message.attributes,
     )
@@ -191,7 +192,7 @@ def group_list(groups: Groups) -> GroupList:
     return GroupList(groups=[_group_shown(group) for group in groups.groups], guarantee=groups.guarantee)
 
 
-def body_text(body: bytes) -> Encoding:
+def body_text(body: bytes) -> Encoded:
     """Return a body as text and how it is encoded: plain where it is UTF-8, base64 otherwise."""
     try:
         return body.decode(), msgspec.UNSET
@@ -230,7 +231,7 @@ def _message_claimed(claimed: Claimed) -> MessageClaimed:
         timestamp=timestamp_of(message.message_id),
         body=body,
         partition=message.partition,
-        encoding=encoding,  # type: ignore[arg-type]
+        encoding=encoding,
         content_type=message.content_type,
         attributes=message.attributes,
         deliveries=claimed.deliveries,

@@ -31,7 +31,6 @@ from typing import Final
 
 import msgspec
 
-from common.protocol.failures import Failure
 from common.protocol.operations import Operation
 
 PROTOCOL_VERSION: Final = 1
@@ -67,7 +66,3 @@ class Answer(msgspec.Struct, frozen=True):
     request_id: int
     ok: bool
     payload: object
-
-
-Result = msgspec.Struct | Failure
-"""A reply of the operation's own type, or a failure."""

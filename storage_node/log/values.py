@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from common.identifiers import MessageId
 from storage_node.store.interface import Lane, StoredMessage
-
-NO_ATTRIBUTES: Mapping[str, str] = {}
 
 
 class Draft(NamedTuple):
