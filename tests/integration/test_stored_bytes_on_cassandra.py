@@ -48,7 +48,8 @@ def post(api: Api, queue: str, size: int) -> int:
 def test_two_nodes_refuse_what_is_over_the_sum_until_it_has_expired(tmp_path: Path) -> None:
     """What one node stored counts at the other within seconds, and no longer than it lives."""
     lines = store_lines(1, keyspace=f"stored_{os.urandom(4).hex()}")
-    with SeveralNodes(tmp_path, nodes=2, store=lines, more=LIMITED) as service:
+    service = SeveralNodes(tmp_path, nodes=2, store=lines, more=LIMITED)
+    with service:
         service.nodes[1].start()
         api = service.api("queuey")
         first, second = [service.new_queue("queuey", number, (0, 1)) for number in (0, 1)]
