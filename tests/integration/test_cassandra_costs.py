@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import os
 import random
 import statistics
 import time
@@ -15,24 +14,23 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 import pytest
 from cassandra.query import BatchStatement, BatchType
 
 from common.clock import SYSTEM_CLOCK, Clock
-from common.identifiers import LOWEST, TICKS_PER_SECOND, MessageId, make_id, ticks_of
+from common.identifiers import TICKS_PER_SECOND, MessageId, make_id, ticks_of
 from common.limits import APPEND_BATCH_BYTES_MAX, LATE_WINDOW_MS
 from common.protocol.operations import NewMessage, QueueSettings
 from storage_node.log.buckets import grid_bucket
 from storage_node.store.cql import CassandraStore, open_cassandra_store
 from storage_node.store.errors import StoreError
-from storage_node.store.interface import Applied, Lane, LogAddress, QueueRow
+from storage_node.store.interface import Lane, LogAddress, QueueRow
 from tests.support.cassandra_operations import Operations, counted
 from tests.support.cassandra_store import settings_for
 from tests.support.clock import ManualClock
 from tests.support.delivery_node import DeliveryNode
 from tests.support.log_node import LogNode, bodies
-from tests.support.store_calls import LOW, STRONG, fresh_log, fresh_name, list_all, message, now
+from tests.support.store_calls import LOW, STRONG, fresh_name, message, now
 
 pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(300)]
 
@@ -64,10 +62,6 @@ async def a_node(clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[tuple[DeliveryNod
 
 async def a_queue(node: LogNode, application: str, *, ttl_s: int | None = None) -> QueueRow:
     return await node.queue(fresh_name("cost")[:40], application=application, settings=QueueSettings(ttl_s=ttl_s))
-
-
-def fresh_keyspace() -> str:
-    return f"k{os.urandom(6).hex()}"
 
 
 @KINDS
@@ -168,34 +162,6 @@ def test_a_hundred_messages_together_are_bounded_in_bytes() -> None:
 def size_of(batch: Any) -> int:
     """Return the bytes of all values of a batch."""
     return sum(len(value) for _, _, values in batch._statements_and_parameters for value in values)
-
-
-def test_every_request_goes_straight_to_a_replica() -> None:
-    """Three hosts, one copy: who coordinates an append, a conditional one or a read is who has the partition."""
-
-    async def scenario() -> None:
-        settings = msgspec.structs.replace(settings_for(3, keyspace=fresh_keyspace()), replication={"dc1": 1})
-        store = await open_cassandra_store(settings)
-        with counted(store) as operations:
-            for _ in range(10):
-                log, bucket = fresh_log(), now()
-                await store.open_bucket(log, bucket, last=LOWEST, now_ticks=bucket)
-                rows = [message(make_id(bucket + number, LOW)) for number in range(2)]
-                await store.append_plain(log, bucket, rows[:1], consistency=STRONG)
-                assert await store.append_fenced(log, bucket, rows[1:], consistency=STRONG) == Applied()
-                assert len(await list_all(store, log, bucket)) == 2
-                await store.list_buckets(log)
-        cluster, session = store._session.connection._cluster, store._session.connection
-        asked = 0
-        for request in operations.requests:
-            replicas = cluster.metadata.get_replicas(settings.keyspace, request.query.routing_key)
-            assert [host.endpoint for host in replicas] == [request.coordinator_host.endpoint]
-            asked += 1
-        assert asked >= 50
-        session.execute(f"DROP KEYSPACE {settings.keyspace}")
-        await store.close()
-
-    asyncio.run(scenario())
 
 
 @dataclasses.dataclass

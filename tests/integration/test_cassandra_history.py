@@ -36,7 +36,7 @@ from tests.support.several_nodes import SeveralNodes
 pytestmark = [pytest.mark.cassandra, pytest.mark.timeout(600)]
 
 SEED: Final = 4
-STEADY_S: Final = 4.0
+STEADY_S: Final = 2.5
 """Seconds of undisturbed work before, between and after the faults."""
 DOWN_S: Final = 4.0
 """Seconds for which a Cassandra node is gone before it is started again."""

@@ -1,9 +1,8 @@
-"""The Cassandra store beyond its contract: many starters, crashes between two writes, frozen hosts, bounds."""
+"""The Cassandra store beyond its contract: crashes between two writes, frozen hosts, bounds."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import time
@@ -18,8 +17,6 @@ from common.guarantees import Consistency
 from common.identifiers import HIGHEST, LOWEST, TICKS_PER_SECOND, make_id
 from storage_node.store.cql import CassandraStore, open_cassandra_store
 from storage_node.store.cql.buckets import place_of
-from storage_node.store.cql.opening import apply_schema
-from storage_node.store.cql.schema import load_steps
 from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError, StoreUnknownError
 from storage_node.store.interface import LogAddress, QueueRow
 from tests.support.cassandra import shared_cluster
@@ -40,94 +37,11 @@ async def opened(nodes: int = 1, clock: ManualClock | None = None) -> AsyncItera
         await store.close()
 
 
-def fresh_keyspace() -> str:
-    return f"k{os.urandom(6).hex()}"
-
-
-def drop(store: CassandraStore, keyspace: str) -> None:
-    store._session.connection.execute(f"DROP KEYSPACE {keyspace}")
-
-
 async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         await asyncio.sleep(0.2)
-
-
-# opening
-
-
-def test_ten_nodes_may_start_at_once_on_a_new_cluster() -> None:
-    """Every one of them opens; each step was applied once and every table exists once."""
-
-    async def scenario() -> None:
-        settings = settings_for(3, keyspace=fresh_keyspace())
-        stores = await asyncio.gather(*[open_cassandra_store(settings) for _ in range(10)])
-        execute = stores[0]._session.connection.execute
-        steps = execute(f"SELECT number FROM {settings.keyspace}.schema_steps")
-        tables = execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (settings.keyspace,))
-        made = [text.split()[5] for step in load_steps() for text in step.statements]
-        assert sorted(number for (number,) in steps) == [step.number for step in load_steps()]
-        assert sorted(name for (name,) in tables) == sorted([*made, "schema_lock", "schema_steps"])
-        for store in stores:
-            await store.ping()
-            assert await store.read_queue("app", "none") is None
-        drop(stores[0], settings.keyspace)
-        await asyncio.gather(*[store.close() for store in stores])
-
-    asyncio.run(scenario())
-
-
-def test_the_schema_is_applied_by_command_where_starting_may_not() -> None:
-    """Without permission a start refuses an empty cluster; after the command it opens; again it does nothing."""
-
-    async def scenario() -> None:
-        settings = msgspec.structs.replace(settings_for(1, keyspace=fresh_keyspace()), migrate_at_start=False)
-        with pytest.raises(StoreFailedError, match="has no schema"):
-            await open_cassandra_store(settings)
-        assert await asyncio.to_thread(apply_schema, settings) == len(load_steps())
-        assert await asyncio.to_thread(apply_schema, settings) == 0
-        store = await open_cassandra_store(settings)
-        (replication,) = store._session.connection.execute(
-            "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (settings.keyspace,)
-        )
-        assert dict(replication[0]) == {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1": "1"}
-        drop(store, settings.keyspace)
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_keyspace_of_a_newer_version_is_refused() -> None:
-    """Old code on a new schema would write what new code no longer reads."""
-
-    async def scenario() -> None:
-        settings = settings_for(1, keyspace=fresh_keyspace())
-        store = await open_cassandra_store(settings)
-        store._session.connection.execute(
-            f"INSERT INTO {settings.keyspace}.schema_steps (part, number, name) VALUES ('all', 9999, 'future')"
-        )
-        with pytest.raises(StoreFailedError, match="newer version"):
-            await open_cassandra_store(settings)
-        drop(store, settings.keyspace)
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_replication_is_not_guessed_for_a_cluster_of_several_nodes() -> None:
-    """One copy on three nodes would be the silent choice; it is refused instead."""
-    settings = msgspec.structs.replace(settings_for(3, keyspace=fresh_keyspace()), replication=None)
-    with pytest.raises(StoreFailedError, match="replication is required"):
-        asyncio.run(open_cassandra_store(settings))
-
-
-def test_nobody_there_is_said_plainly() -> None:
-    """A cluster that can't be reached is one named error, and nothing is left running."""
-    settings = msgspec.structs.replace(settings_for(1), port=1)
-    with pytest.raises(StoreFailedError, match="NoHostAvailable"):
-        asyncio.run(open_cassandra_store(settings))
 
 
 # what a crash leaves between two writes
