@@ -124,10 +124,10 @@ def parse_stream_queues(value: object) -> tuple[str, ...]:
     Raises:
         BadValueError: an entry is no name, or there are too many.
     """
-    names = tuple(dict.fromkeys(parse_name(name) for name in str(value).split(",", STREAM_QUEUES_MAX + 1)))
+    names = str(value).split(",", STREAM_QUEUES_MAX)
     if len(names) > STREAM_QUEUES_MAX:
         raise BadValueError(f"more than {STREAM_QUEUES_MAX} queues")
-    return names
+    return tuple(dict.fromkeys(parse_name(name) for name in names))
 
 
 def parse_stream_cursors(value: object) -> dict[str, bytes]:

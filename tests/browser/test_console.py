@@ -131,21 +131,30 @@ def test_a_group_is_rewound_and_dead_letters_are_redriven(browser: Browser, web:
     assert next(one["body"] for one in claim(api, queue)) == "doomed"
 
 
-def test_a_link_opens_its_queue_and_nothing_else(browser: Browser, web: Web, api: Api) -> None:
-    """Messages of all partitions and publishing, as far as it grants them; no list, no settings."""
-    queue = new_queue(api, partitions=3)
-    post(api, queue, "hello", X_Partition="1")
-    post(api, queue, "hello again", X_Partition="3")
+def sign_in_with_link(browser: Browser, web: Web, queue: str, link: str) -> None:
+    """Enter a link and the queue that it is for."""
     browser.get(f"{web.service.url}/console")
     browser.find_element(By.NAME, "application").send_keys("web")
     browser.find_element(By.CSS_SELECTOR, "[name=kind][value=link]").click()
     browser.find_element(By.NAME, "queue").send_keys(queue)
-    browser.find_element(By.NAME, "secret").send_keys(link_to(queue, "read"), Keys.ENTER)
+    browser.find_element(By.NAME, "secret").send_keys(link, Keys.ENTER)
+
+
+def test_a_link_opens_its_queue_and_nothing_else(browser: Browser, web: Web, api: Api) -> None:
+    """Messages of all partitions, groups and publishing, as far as it grants them; no list, no settings."""
+    queue = new_queue(api, partitions=3)
+    post(api, queue, "hello", X_Partition="1")
+    post(api, queue, "hello again", X_Partition="3")
+    claim(api, queue, group="mailer")
+    sign_in_with_link(browser, web, queue, link_to(queue, "read"))
     browser.wait_until_script(f"{BODIES}.join() == 'hello again,hello'", what="messages of all partitions")
     assert browser.value_of("document.getElementById('overview').hidden") is True
     browser.find_element(By.NAME, "body").send_keys("by a reader")
     browser.find_element(By.CSS_SELECTOR, "#publish-form button").click()
     notice(browser, "(access_denied)")
+    assert browser.value_of("document.getElementById('groups').childElementCount") == 0
+    sign_in_with_link(browser, web, queue, link_to(queue, "read", "claim"))
+    browser.wait_until_script("document.querySelector('[data-group=mailer]')", what="group")
 
 
 def test_it_can_be_used_by_keyboard_alone(browser: Browser, web: Web, api: Api) -> None:

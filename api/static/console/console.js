@@ -151,10 +151,8 @@ async function openQueue(name) {
   $("groups").replaceChildren();
   $("messages").replaceChildren();
   $("live").checked = false;
-  if (!state.link) {
-    await showSettings();
-    watchGroups(state.queue, state.leave.signal);
-  }
+  if (!state.link) await showSettings();
+  watchGroups(state.queue, state.leave.signal);
   await browse();
   $("queue-title").focus();
 }
@@ -166,7 +164,7 @@ async function showSettings() {
     element("div", {}, element("dt", { text: name }), element("dd", { text: name === "created" ? time(value) : String(value) }))));
 }
 
-/** Ask for the groups every two seconds, and draw what they did. */
+/** Ask for the groups every two seconds, and draw what they did; a link may not grant to see them. */
 async function watchGroups(queue, signal) {
   const charts = new Map();
   while (!signal.aborted) {
@@ -179,6 +177,7 @@ async function watchGroups(queue, signal) {
           charts.get(group.group).add(group);
         }
       } catch (error) {
+        if (error.code === "access_denied") return;
         if (!signal.aborted) notice(`The groups could not be read: ${error.message}`, true);
       }
     }

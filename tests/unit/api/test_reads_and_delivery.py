@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from api.validation.delivery import Claiming, Seeking, parse_claiming, parse_redrive, parse_seeking, parse_settling
 from api.validation.links import parse_revocation
+from api.validation.problems import BadValueError
 from api.validation.queues import parse_listing, parse_new_queue, parse_queue_change
 from api.validation.reads import (
     Reading,
@@ -15,10 +16,11 @@ from api.validation.reads import (
     parse_cursor,
     parse_reading,
     parse_stream_cursors,
+    parse_stream_queues,
     stream_cursors_text,
 )
 from common.identifiers import UUID_EPOCH_TICKS, first_id_at, id_to_hex, last_id_at
-from common.limits import LINK_LIFETIME_S_MAX, REDRIVE_LIMIT_MAX
+from common.limits import LINK_LIFETIME_S_MAX, REDRIVE_LIMIT_MAX, STREAM_QUEUES_MAX
 from common.protocol.failures import FailureError
 from tests.unit.api.test_values import JSON_VALUES
 
@@ -63,6 +65,16 @@ def test_every_wrong_field_of_a_read_is_named() -> None:
 def test_partitions_are_read_in_the_order_asked_for_each_once() -> None:
     """Blanks, empty entries and numbers that no queue has mean nothing."""
     assert parse_reading({"partitions": "3, 1,,3,999"}).partitions == (3, 1)
+
+
+def test_the_queues_of_a_stream_are_bounded() -> None:
+    """Each once, in the order asked for."""
+    assert parse_stream_queues("b,a,b") == ("b", "a")
+    names = [f"q{number}" for number in range(STREAM_QUEUES_MAX)]
+    assert parse_stream_queues(",".join(names)) == tuple(names)
+    for more in ("a", "a,b", "a,?"):
+        with pytest.raises(BadValueError, match=f"^more than {STREAM_QUEUES_MAX} queues$"):
+            parse_stream_queues(",".join([*names, more]))
 
 
 def test_all_partitions_are_asked_for_by_a_word() -> None:
