@@ -1,4 +1,4 @@
-"""The three delivery guarantees and the two kinds of log they rest on (DESIGN, sections 3 and 5)."""
+"""The three delivery guarantees and the two kinds of log they rest on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data centre serves an application, where quorums are counted in one (DESIGN, section 5)."""
+"""Which data centre serves an application, where quorums are counted in one."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ BACKLOG_EXACT_MAX: Final = 10_000
 
 # Time and deadlines
 LATE_WINDOW_MS: Final = 5_000
-"""D, the late-arrival window of plain logs in milliseconds (DESIGN, section 3)."""
+"""D, the late-arrival window of plain logs in milliseconds."""
 PUBLISH_DEADLINE_MS: Final = 10_000
 """Milliseconds for a publish as a whole, retries included."""
 REQUEST_DEADLINE_MS: Final = 10_000

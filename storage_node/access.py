@@ -1,4 +1,4 @@
-"""Who may do what with a queue: pure functions of the caller, the queue's row and now (contract, section 3).
+"""Who may do what with a queue: pure functions of the caller, the queue's row and now.
 
 A request is allowed if one of its principals is, or if its link grants the operation.  A link never grants more than
 the application itself has: where the application may not read, its links may not either.

@@ -1,7 +1,7 @@
 """The catalogue: queues by name, with the age of what is known of them.
 
-A row is remembered for less than D/2 and a bounded number of them: this is what an append rests on (DESIGN,
-sections 2 and 3).  *No* is only ever said from a row read after the request came in.
+A row is remembered for less than D/2 and a bounded number of them: this is what an append rests on.  *No* is only
+ever said from a row read after the request came in.
 """
 
 from __future__ import annotations

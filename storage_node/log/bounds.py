@@ -1,4 +1,4 @@
-"""Up to where a log is complete: taken before the read that it speaks of (DESIGN, sections 3 and 4)."""
+"""Up to where a log is complete: taken before the read that it speaks of."""
 
 from __future__ import annotations
 

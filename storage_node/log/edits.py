@@ -1,4 +1,4 @@
-"""v1's reads, writes and deletions by id: edits of the log, never publishes (DESIGN, section 3)."""
+"""v1's reads, writes and deletions by id: edits of the log, never publishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A round of a fenced log: one conditional append, repeated until it is certain (DESIGN, section 3)."""
+"""A round of a fenced log: one conditional append, repeated until it is certain."""
 
 from __future__ import annotations
 

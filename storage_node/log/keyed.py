@@ -1,4 +1,4 @@
-"""Publishing under a client's key: its row says where the message is, whatever happened since (DESIGN, section 5)."""
+"""Publishing under a client's key: its row says where the message is, whatever happened since."""
 
 from __future__ import annotations
 

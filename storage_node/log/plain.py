@@ -1,4 +1,4 @@
-"""A round of a plain log: it counts only if it was seen complete in time (DESIGN, section 3).
+"""A round of a plain log: it counts only if it was seen complete in time.
 
 What has no key is appended unconditionally; what has one goes through ``plain_keys``.
 """

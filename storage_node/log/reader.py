@@ -1,4 +1,4 @@
-"""List reads: pages of a log that step over nothing (DESIGN, section 3, *complete reads*)."""
+"""List reads: pages of a log that step over nothing."""
 
 from __future__ import annotations
 

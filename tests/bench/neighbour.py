@@ -25,7 +25,7 @@ WARM_S: Final = 1.0
 QUIET_PER_S: Final = 100.0
 QUOTA_PER_S: Final = 100
 SLOWER_MAX: Final = 4 / 3
-"""The issue's bound: a third."""
+"""The bound promised: a third."""
 QUOTAS: Final = f"""
 [applications.careless.quotas]
 requests_per_second = {QUOTA_PER_S}
