@@ -14,15 +14,11 @@ from api.responses.statuses import MEANINGS
 _JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _RETRIED: Final = frozenset({429, 503})
-_PAGE: Final[Json] = {"text/html": {"schema": {"type": "string"}}}
-_FROM_THE_SERVER: Final[Json] = {
-    "414": {"description": "the request's line is too long; refused before it is read", "content": _PAGE},
-    "431": {
-        "description": "the request's headers are too many or too long; refused before they are read",
-        "content": _PAGE,
-    },
+_UNREAD: Final = {
+    414: "`invalid_request`: the request's line is too long; refused before it is read",
+    431: "`invalid_request`: the request's headers are too many or too long; refused before they are read",
 }
-"""Refusals of the HTTP server itself, in its own words."""
+"""Refusals of what never became a request, without an id."""
 
 
 @cache
@@ -97,8 +93,9 @@ def _bodies(call: Call, references: dict[type, Json]) -> Json:
 def _responses(call: Call, references: dict[type, Json]) -> Json:
     content: Json = {} if call.answer is None else {_JSON: {"schema": references[call.answer]}}
     good = {"description": "done", "headers": _headers(), "content": content | call.more_content}
-    refusals = {str(status): _refusal(call, status, references) for status in call.refusals}
-    return {str(call.status): good} | refusals | _FROM_THE_SERVER
+    refusals: Json = {str(status): _refusal(call, status, references) for status in call.refusals}
+    unread: Json = {str(status): _error(text, references[ErrorAnswer]) for status, text in _UNREAD.items()}
+    return {str(call.status): good} | refusals | unread
 
 
 def _refusal(call: Call, status: int, references: dict[type, Json]) -> Json:
@@ -106,11 +103,11 @@ def _refusal(call: Call, status: int, references: dict[type, Json]) -> Json:
     schema = references[ErrorAnswer]
     if call.name == "publish":
         schema = {"anyOf": [schema, references[PublishRefused]]}
-    return {
-        "description": "; ".join(codes) or "refused",
-        "headers": _headers(retried=status in _RETRIED),
-        "content": {_JSON: {"schema": schema}},
-    }
+    return {**_error("; ".join(codes) or "refused", schema), "headers": _headers(retried=status in _RETRIED)}
+
+
+def _error(text: str, schema: Json) -> Json:
+    return {"description": text, "content": {_JSON: {"schema": schema}}}
 
 
 def _headers(*, retried: bool = False) -> Json:
