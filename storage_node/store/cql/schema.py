@@ -21,6 +21,10 @@ LOCK_PATIENCE_S: Final = 120.0
 LOCK_POLL_S: Final = 0.5
 """Seconds between two looks at the lock, at least."""
 
+STEPS_AHEAD_MAX: Final = 1
+"""Steps beyond its own that a program works with.  A version adds one step at most and a step only adds tables, so a
+node of the version before may be started again while the others are brought up to date."""
+
 _TAKE: Final = "INSERT INTO schema_lock (name, holder) VALUES ('schema', %s) IF NOT EXISTS USING TTL %s"
 _LOOK: Final = "SELECT holder FROM schema_lock WHERE name = 'schema'"
 _RENEW: Final = "UPDATE schema_lock USING TTL %s SET holder = %s WHERE name = 'schema' IF holder = %s"
@@ -52,7 +56,7 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
     """Create the keyspace if it is not there and apply the steps that are missing; return how many were.
 
     Raises:
-        StoreFailedError: the keyspace was made by a newer version, or another node holds the lock too long.
+        StoreFailedError: the keyspace was made by a much newer version, or another node holds the lock too long.
     """
     _make_keyspace(connection, keyspace, replication)
     lock = _Lock(connection, keyspace)
@@ -70,11 +74,15 @@ def migrate(connection: Connection, *, keyspace: str, replication: Mapping[str, 
 
 
 def missing_steps(connection: Connection, keyspace: str, *, nearby: bool = False) -> list[Step]:
-    """Return the steps that the keyspace does not have yet."""
+    """Return the steps that the keyspace does not have yet.
+
+    Raises:
+        StoreFailedError: the keyspace is further than the version after this one brings it.
+    """
     rows = connection.execute(qualify("SELECT number FROM schema_steps WHERE part = 'all'", keyspace), nearby=nearby)
     applied = {number for (number,) in rows}
     steps = load_steps()
-    if applied - {step.number for step in steps}:
+    if max(applied, default=0) > len(steps) + STEPS_AHEAD_MAX:
         raise StoreFailedError("the keyspace was made by a newer version of this program")
     return [step for step in steps if step.number not in applied]
 
