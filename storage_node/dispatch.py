@@ -25,8 +25,15 @@ from storage_node.store.interface import QueueRow, RevocationRow, Store
 class DeliveryOperations(Protocol):
     """What delivery answers; every method takes the operation and the queue's row, admitted already."""
 
-    async def claim(self, operation: ops.Claim, queue: QueueRow, *, deadline_s: float) -> ops.Claims:
-        """Answer ``Claim``."""
+    async def claim(
+        self,
+        operation: ops.Claim,
+        queue: QueueRow,
+        *,
+        deadline_s: float,
+        readmit: Callable[[], Awaitable[object]] | None = None,
+    ) -> ops.Claims:
+        """Answer ``Claim``; ``readmit`` raises where who waited may no longer."""
 
     async def ack(self, operation: ops.Ack, queue: QueueRow, *, deadline_s: float) -> ops.Settlements:
         """Answer ``Ack``."""
@@ -201,10 +208,14 @@ class Dispatch:
         """Read; who waited is admitted again, for the queue may have closed to it meanwhile."""
         found = await self._logs.reader.read(operation, row, deadline_s=context.deadline_s)
         if operation.wait_ms and found.messages:
-            known = self._queues.known(operation.application, operation.queue)
-            if known is None or not is_allowed(Right.READ, operation.caller, known):
-                await self._admit(Right.READ, operation, known)
+            await self._readmit(Right.READ, operation)
         return found
+
+    async def _readmit(self, right: Right, operation: ops.QueueOperation) -> None:
+        """Admit who waited once more."""
+        known = self._queues.known(operation.application, operation.queue)
+        if known is None or not is_allowed(right, operation.caller, known):
+            await self._admit(right, operation, known)
 
     async def _read_messages(self, operation: ops.ReadMessages, row: QueueRow, _: RequestContext) -> ops.MessagesRead:
         return await self._logs.edits.read(operation, row)
@@ -218,7 +229,12 @@ class Dispatch:
     # delivery
 
     async def _claim(self, operation: ops.Claim, row: QueueRow, context: RequestContext) -> ops.Claims:
-        return await self._delivery.claim(operation, row, deadline_s=context.deadline_s)
+        """Claim; who waits is admitted again before it takes anything."""
+
+        async def readmit() -> None:
+            await self._readmit(Right.CLAIM, operation)
+
+        return await self._delivery.claim(operation, row, deadline_s=context.deadline_s, readmit=readmit)
 
     async def _ack(self, operation: ops.Ack, row: QueueRow, context: RequestContext) -> ops.Settlements:
         return await self._delivery.ack(operation, row, deadline_s=context.deadline_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from typing import NamedTuple
@@ -36,6 +36,8 @@ class Wanted(NamedTuple):
     policy: Policy
     deadline_s: float
     """Monotonic seconds by which it must be answered."""
+    readmit: Callable[[], Awaitable[object]] | None = None
+    """Raises where the caller lost its right while the claim waited."""
 
 
 class Got(NamedTuple):
@@ -72,6 +74,8 @@ class Claiming:
                     return _taken(got)
                 if not await watch.wait(left_s):
                     return _taken(got)
+                if wanted.readmit is not None:
+                    await wanted.readmit()  # before anything is taken: at_most_once could not give it back
 
     @contextmanager
     def _vigils(self, wanted: Wanted) -> Iterator[None]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, NamedTuple
 
 from common.clock import Clock
 from common.guarantees import Guarantee, Ordering
 from common.protocol import operations as ops
-from common.protocol.failures import Code, refuse
+from common.protocol.failures import Code, FailureError, refuse
 from storage_node.delivery.at_least_once import AtLeastOnce
 from storage_node.delivery.at_most_once import AtMostOnce, not_leased
 from storage_node.delivery.claiming import Claiming, Wanted, label_of
@@ -47,6 +47,8 @@ POLICIES: Final[dict[Guarantee, LeasePolicy]] = {
 }
 STRICT: Final = ExactlyOnce()
 AT_MOST_ONCE: Final = AtMostOnce()
+WITHDRAWN: Final = frozenset({Code.ACCESS_DENIED, Code.QUEUE_NOT_FOUND})
+"""What a claim that waited is refused with when it may take nothing any more."""
 
 _MakeJob = Callable[[LeasePolicy, list[Lease]], ReceiptsJob]
 
@@ -92,8 +94,18 @@ class Delivery:
 
     # messages out
 
-    async def claim(self, operation: ops.Claim, queue: QueueRow, *, deadline_s: float) -> ops.Claims:
-        """Settle ``ack``, then claim; both go into one write where they meet in a row."""
+    async def claim(
+        self,
+        operation: ops.Claim,
+        queue: QueueRow,
+        *,
+        deadline_s: float,
+        readmit: Callable[[], Awaitable[object]] | None = None,
+    ) -> ops.Claims:
+        """Settle ``ack``, then claim; both go into one write where they meet in a row.
+
+        ``readmit`` is asked before a claim that waited takes anything, and raises where its caller may no longer.
+        """
         policy = policy_of(queue)
         receipts = self._receipts(queue, operation.ack) if operation.ack else []
         partitions = operation.partitions or tuple(range(1, queue.partitions + 1))
@@ -108,6 +120,7 @@ class Delivery:
             label=label_of(operation.claim_id),
             policy=policy,
             deadline_s=deadline_s,
+            readmit=readmit,
         )
         wait_until_s = min(self._clock.monotonic_s() + operation.wait_ms / 1000, deadline_s)
         acking = self._settle(queue, operation.ack, receipts, AckJob, deadline_s=deadline_s)
@@ -230,10 +243,14 @@ async def _both(
 async def _unless_gone(
     claiming: Coroutine[object, object, list[tuple[int, Taken]]],
 ) -> list[tuple[int, Taken]]:
-    """Give nothing where the queue goes while the claim waits: the acks beside it have their answers."""
+    """Give nothing where the queue or the right goes while the claim waits: the acks beside it have their answers."""
     try:
         return await claiming
     except QueueGoneError:
+        return []
+    except FailureError as error:
+        if error.failure.code not in WITHDRAWN:
+            raise
         return []
 
 
