@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Final
 
 from common.clock import Clock
@@ -39,7 +38,7 @@ class Publishing:
                 ``<index>.partition``; nothing is stored then.
         """
         messages = operation.messages
-        queue = await self._wide_enough(messages, queue)
+        queue = await self._wide_enough(operation, queue)
         deadline_s = min(deadline_s, self._clock.monotonic_s() + PUBLISH_DEADLINE_S)
         shared = self._shared_partition(operation, queue)
         if len(messages) == 1 and messages[0].idempotency_key is None:
@@ -67,9 +66,14 @@ class Publishing:
             results.update(zip(indexes, part, strict=True))
         return [results[index] for index in range(len(drafts))]
 
-    async def _wide_enough(self, messages: Sequence[NewMessage], queue: QueueRow) -> QueueRow:
-        """Refuse a partition that the queue does not have, by a row read after the request came in."""
-        highest = max([message.partition or 1 for message in messages], default=1)
+    async def _wide_enough(self, operation: Publish, queue: QueueRow) -> QueueRow:
+        """Refuse a partition that the queue does not have, by a row read after the request came in.
+
+        So it is with the one that the front end fixed for all attempts: a node that has not heard of a growth must
+        not put the messages elsewhere than the node that is asked next.
+        """
+        messages = operation.messages
+        highest = max([operation.partition, *(message.partition or 1 for message in messages)])
         if highest <= queue.partitions:
             return queue
         queue = await self._queues.find(queue.application, queue.name, fresh=True)
