@@ -59,8 +59,6 @@ FIRST_REFRESH_S: Final = 0.05
 """Seconds between questions for the members until the first answer."""
 HOPELESS_S: Final = 5.0
 """Seconds without any node after which calls fail almost at once instead of waiting for one."""
-FEW_IN_FLIGHT: Final = 32
-"""Calls under way that are never too many for one process."""
 HOPELESS_PATIENCE_S: Final = 0.2
 """Seconds that a call waits for a node then."""
 
@@ -156,7 +154,7 @@ class NodeClient:
 
     def is_crowded(self) -> bool:
         """Say whether more calls are under way than are kept up with."""
-        return self.in_flight >= FEW_IN_FLIGHT and self._pressure.is_high(self._clock.monotonic_s())
+        return self._pressure.is_high(self._clock.monotonic_s(), in_flight=self.in_flight)
 
     def close(self) -> None:
         """Let go of all sockets; calls under way fail.  A later call begins anew."""
@@ -237,7 +235,8 @@ class NodeClient:
         if not errand.call.wait_s:
             now_s = self._clock.monotonic_s()
             operation = errand.operation
-            self._pressure.note((type(operation), getattr(operation, "application", "")), now_s - sent_s, now_s)
+            kind = type(operation), getattr(operation, "application", "")
+            self._pressure.note(kind, now_s - sent_s, now_s, in_flight=self._in_flight)
         return _typed(answer, errand.operation, send.member)
 
     def _lost(self, member: Member, why: Lost) -> Lost:

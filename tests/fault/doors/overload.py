@@ -19,7 +19,7 @@ from tests.support.deployment import Deployment, deployed, key_of
 from tests.support.flood import AT_FULL_RATE, Times, flood
 from tests.support.pacing import quantile
 
-CONNECTIONS: Final = 192
+CONNECTIONS: Final = 128
 TIMES_CAPACITY: Final = 3
 CALM_SHARE: Final = 0.4
 """Of the capacity, that publishers use when it is calm."""
