@@ -2,8 +2,8 @@
 
 Where all goes well, the fastest of the calls of a twentieth of a second takes about what its kind takes on a good
 day.  When even that one was much slower, every call stands in a queue somewhere, and one call more only makes it
-longer.  Then as many are let in as would have waited ``STANDING_S``: by Little's law, calls under way and the time each takes
-shrink together.  While calls are quick again the bound grows by a tenth with each such window.
+longer.  Then as many are let in as would have waited ``STANDING_S``: by Little's law, calls under way and the time
+each takes shrink together.  While calls are quick again the bound grows by a tenth with each such window.
 """
 
 from __future__ import annotations

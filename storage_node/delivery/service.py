@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from common.clock import Clock
 from common.guarantees import Guarantee, Ordering
 from common.protocol import operations as ops
-from common.protocol.failures import Code, FailureError, refuse
+from common.protocol.failures import Code, FailureError, Retry, refuse
 from storage_node.delivery.at_least_once import AtLeastOnce
 from storage_node.delivery.at_most_once import AtMostOnce, not_leased
 from storage_node.delivery.claiming import Claiming, Wanted, label_of
@@ -39,6 +39,7 @@ from storage_node.log.logs import Logs
 from storage_node.log.reader import to_message
 from storage_node.log.waiters import QueueGoneError
 from storage_node.queues import Queues
+from storage_node.store.errors import StoreFailedError
 from storage_node.store.interface import QueueRow, Store
 
 POLICIES: Final[dict[Guarantee, LeasePolicy]] = {
@@ -47,8 +48,6 @@ POLICIES: Final[dict[Guarantee, LeasePolicy]] = {
 }
 STRICT: Final = ExactlyOnce()
 AT_MOST_ONCE: Final = AtMostOnce()
-WITHDRAWN: Final = frozenset({Code.ACCESS_DENIED, Code.QUEUE_NOT_FOUND})
-"""What a claim that waited is refused with when it may take nothing any more."""
 
 _MakeJob = Callable[[LeasePolicy, list[Lease]], ReceiptsJob]
 
@@ -128,7 +127,7 @@ class Delivery:
         if not operation.ack:
             acking.close()
             return ops.Claims(claims=self._claims(wanted, await claiming), acked=(), guarantee=queue.guarantee)
-        acked, taken = await _both(acking, _unless_gone(claiming))
+        acked, taken = await _both(acking, _unless_failed(claiming))
         return ops.Claims(claims=self._claims(wanted, taken), acked=acked, guarantee=queue.guarantee)
 
     def _claims(self, wanted: Wanted, taken: Sequence[tuple[int, Taken]]) -> tuple[ops.Claimed, ...]:
@@ -235,21 +234,32 @@ async def _both(
     acking: Coroutine[object, object, tuple[ops.Settled, ...]],
     claiming: Coroutine[object, object, list[tuple[int, Taken]]],
 ) -> tuple[tuple[ops.Settled, ...], list[tuple[int, Taken]]]:
-    """Begin the acks first, so that a row judges them before the claim of the same round."""
-    acked, taken = await asyncio.gather(acking, claiming)
-    return acked, taken
+    """Begin the acks first, so that a row judges them before the claim of the same round.
+
+    Where they fail the claim ends: nobody would hear of what it took.
+    """
+    acks, claim = asyncio.ensure_future(acking), asyncio.ensure_future(claiming)
+    try:
+        acked = await acks
+    except BaseException:
+        claim.cancel()
+        await asyncio.gather(claim, return_exceptions=True)
+        raise
+    return acked, await claim
 
 
-async def _unless_gone(
+async def _unless_failed(
     claiming: Coroutine[object, object, list[tuple[int, Taken]]],
 ) -> list[tuple[int, Taken]]:
-    """Give nothing where the queue or the right goes while the claim waits: the acks beside it have their answers."""
+    """Give nothing where nothing was taken for certain, whatever the reason: the acks beside it have their answers,
+    and a failure of the whole would say that they were not done.  The next claim meets the reason by itself.
+    """
     try:
         return await claiming
-    except QueueGoneError:
+    except (QueueGoneError, StoreFailedError):
         return []
     except FailureError as error:
-        if error.failure.code not in WITHDRAWN:
+        if error.failure.retry is Retry.UNKNOWN_OUTCOME:
             raise
         return []
 
