@@ -100,6 +100,7 @@ class NodeClient:
         self._curve_secret = curve_secret
         self._on_lost = on_lost
         self._clock = clock
+        self._pressure = Pressure()
         self._pid = 0
 
     def call(
@@ -283,7 +284,6 @@ class NodeClient:
         self._connections: dict[str, Connection] = {}
         self._waiting: dict[int, Connection] = {}
         self._ending = False
-        self._pressure = Pressure()
         self._changed = Event()
         self._in_flight = 0
         self._last_up_s = self._clock.monotonic_s()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from api.node_client import NodeClient
 from api.pressure import FEW, STALE_S, STANDING_S, Pressure
 
 QUICK_S = 0.003
@@ -77,3 +78,8 @@ def test_as_many_are_let_in_as_wait_no_longer_than_they_may(asking: int) -> None
     settled_s = sorted(waited_s[10_000:])
     assert settled_s[len(settled_s) // 2] <= min(asking / per_s, 1.3 * (QUICK_S + STANDING_S))
     assert settled_s[0] >= min(asking / per_s, (FEW - 1) / per_s) * 0.95
+
+
+def test_a_process_that_has_called_nothing_yet_refuses_nothing() -> None:
+    """Its first request is looked at before anything is begun."""
+    assert not NodeClient(["tcp://127.0.0.1:5570"]).is_crowded()
