@@ -27,7 +27,8 @@ ANNOUNCED_AHEAD_TICKS: Final = 2 * LATE_WINDOW_MS * TICKS_PER_MS
 ATTEMPTS_TICKS_MAX: Final = (2 * PUBLISH_DEADLINE_MS + LATE_WINDOW_MS) * TICKS_PER_MS
 """How long the attempts of one publish may be apart."""
 TO_COME_S_MAX: Final = 600.0
-"""How long a bucket that was not there is taken for one to come: much less than the fence of any bucket lives."""
+"""How long a bucket that was not there is taken for one to come, and one that was written for one that still knows
+whether it is closed: much less than the fence of any bucket lives."""
 ONLY: Final = (0,)
 
 
@@ -168,13 +169,16 @@ class Buckets:
     # writing behind a fence
 
     async def current(self, log: LogAddress) -> int:
-        """Return the bucket that a fenced live lane is written in, as far as this node knows."""
+        """Return the bucket that a fenced live lane is written in, as far as this node knows.
+
+        One that this node has not met for long is looked for anew: it may be closed, and have expired since.
+        """
         if not self.cut:
             return 0
         warm = self._warm.of(log)
-        if warm.bucket is None:
+        if warm.bucket is None or self._clock.monotonic_s() - warm.bucket_s > TO_COME_S_MAX:
             index = await self.index(log)
-            self._start(log, index[-1] if index else 0)
+            self._meet(log, index[-1] if index else 0)
         return warm.bucket or 0
 
     def known(self, log: LogAddress) -> int | None:
@@ -226,15 +230,21 @@ class Buckets:
 
     def _start(self, log: LogAddress, bucket: int | None) -> None:
         warm = self._warm.of(log)
-        warm.bucket = bucket
+        warm.bucket, warm.bucket_s = bucket, self._clock.monotonic_s()
         warm.messages = warm.bytes = 0
+
+    def _meet(self, log: LogAddress, bucket: int) -> WarmLog:
+        """Remember that the log is written in this bucket now."""
+        warm = self._warm.of(log)
+        if warm.bucket != bucket:
+            self._start(log, bucket)
+        warm.bucket_s = self._clock.monotonic_s()
+        return warm
 
     def _is_full(self, log: LogAddress, bucket: int, messages: int, size_bytes: int) -> bool:
         if not self.cut:
             return False
-        warm = self._warm.of(log)
-        if warm.bucket != bucket:
-            self._start(log, bucket)
+        warm = self._meet(log, bucket)
         warm.messages += messages
         warm.bytes += size_bytes
         return warm.messages >= BUCKET_MESSAGES_MAX or warm.bytes >= BUCKET_BYTES_MAX

@@ -64,6 +64,7 @@ class WarmLog:
     __slots__ = (
         "announced",
         "bucket",
+        "bucket_s",
         "bytes",
         "ended_s",
         "fence_read_s",
@@ -82,6 +83,8 @@ class WarmLog:
     def __init__(self) -> None:
         self.bucket: int | None = None
         """Fenced: where it is written now."""
+        self.bucket_s = float("-inf")
+        """When this node last met it (monotonic seconds)."""
         self.messages = 0
         self.bytes = 0
         """What this node wrote into ``bucket``."""
