@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from common.guarantees import LogKind
 from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at, ticks_of
 from common.limits import LATE_WINDOW_MS
-from storage_node.log.buckets import grid_bucket
+from storage_node.log.buckets import ATTEMPTS_TICKS_MAX, grid_bucket
 from storage_node.log.tools import Tools
 from storage_node.log.warm import WarmLog
 from storage_node.log.writer import Writers
@@ -136,7 +136,7 @@ class BoundsTaker:
 
         Where the bucket of now does not exist, or has no fence, who makes it looks at the live lane's ``last``
         after that, and appends nothing below: so what was ``last`` before this looked is a bound as well, and the
-        index by which it looked shows all that it promises.
+        index by which it looked shows all that it promises.  So it is, for a while, with the bucket before.
         """
         tools = self._tools
         warm = tools.warm.of(delayed)
@@ -149,12 +149,17 @@ class BoundsTaker:
         due = [bucket for bucket in index if first_id_at(bucket) <= now_id]
         lasts = [await tools.store.raise_last(delayed, bucket, last=now_id) for bucket in due[-2:]]
         horizon = min((fence.last for fence in lasts if fence is not None), default=last)
-        if grid_bucket(ticks_of(now_id)) not in index or None in lasts:
+        if None in lasts or not _written_now(ticks_of(now_id)).issubset(index):
             horizon = min(horizon, last)
         warm.last = horizon
         warm.last_moment = max(warm.last_moment, tools.buckets.moment() if due else moment)
         warm.fence_read_s = min(began_s, warm_live.fence_read_s)
         return warm.last
+
+
+def _written_now(ticks: int) -> set[int]:
+    """Return the buckets of a delayed lane that what is due by now may still be on its way to."""
+    return {grid_bucket(ticks), grid_bucket(ticks - ATTEMPTS_TICKS_MAX)}
 
 
 async def read_last(tools: Tools, live: LogAddress) -> MessageId:

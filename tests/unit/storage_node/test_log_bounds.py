@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from common.identifiers import LOWEST
+from common.identifiers import LOWEST, TICKS_PER_SECOND, MessageId
+from common.protocol.operations import NewMessage
+from storage_node.log.buckets import SPAN_TICKS
 from storage_node.store.interface import BucketRow, Lane, LogAddress, Store
 from tests.support.log_node import LogNode, bodies
 from tests.support.stores import MemoryCluster
@@ -97,5 +99,41 @@ def test_an_index_serves_until_more_is_promised() -> None:
         assert bodies(await node.read(queue)) == [b"first", b"second"]
         assert kept.reads > asked
         await node.logs.close()
+
+    run_virtually(loop, scene())
+
+
+class SlowToOpen(MemoryCluster):
+    """A bucket that one node opens comes to the store late."""
+
+    by_s = 0.0
+
+    async def open_bucket(self, log: LogAddress, bucket: int, *, last: MessageId | None, now_ticks: int) -> None:
+        by_s, self.by_s = self.by_s, 0.0
+        await asyncio.sleep(by_s)
+        await super().open_bucket(log, bucket, last=last, now_ticks=now_ticks)
+
+
+def test_what_is_due_just_before_a_bucket_begins_is_not_promised_away() -> None:
+    """The later bucket is there, the earlier not yet: another node may be about to make it, with a message in it."""
+    loop = VirtualLoop()
+
+    async def scene() -> None:
+        clock = LoopClock(loop)
+        store = SlowToOpen(clock)
+        node, other = (LogNode(cast("Store", store), clock=clock, seed=seed) for seed in (1, 2))
+        queue = await node.queue(application="fenced")
+        await asyncio.sleep((SPAN_TICKS - clock.now_ticks() % SPAN_TICKS) / TICKS_PER_SECOND - 3)
+        await node.publish(queue, NewMessage(body=b"later", delay_ms=3_200), b"now")
+        await asyncio.sleep(2.5)
+        store.by_s = 1.5
+        publishing = asyncio.create_task(other.publish(queue, NewMessage(body=b"at the edge", delay_ms=200)))
+        await asyncio.sleep(1)
+        listing = await node.logs.listing(queue, 1, low_by_lane=BOTH, limit=10)
+        (stored,) = (await publishing).results
+        assert stored.failure is None
+        assert stored.message_id > listing.sure_until[Lane.DELAYED]
+        await node.logs.close()
+        await other.logs.close()
 
     run_virtually(loop, scene())
