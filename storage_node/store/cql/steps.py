@@ -62,24 +62,27 @@ class Steps:
             StoreFailedError: it can't be read, not even in steps.
         """
         place = place_of(log, bucket)
-        posts = self._known_posts(place)
-        if posts is None:
-            try:
-                return await self._session.read(name, *place, low, high, limit, level=level)
-            except StoreFailedError:
-                posts = await self._find_posts(log, place)
-                if not _within(posts, low, high):
-                    raise
-        rows: list[Row] = []
-        for first, last in _steps(posts, low, high, descending=descending):
-            rows += await self._session.read(name, *place, first, last, limit - len(rows), level=level)
-            if len(rows) >= limit:
-                break
-        return rows
 
-    def _known_posts(self, place: Place) -> list[MessageId] | None:
+        async def from_post_to_post(posts: Sequence[MessageId]) -> list[Row]:
+            rows: list[Row] = []
+            for first, last in _steps(posts, low, high, descending=descending):
+                rows += await self._session.read(name, *place, first, last, limit - len(rows), level=level)
+                if len(rows) >= limit:
+                    break
+            return rows
+
+        known = self._known_posts(place)
+        try:
+            return await from_post_to_post(known)
+        except StoreFailedError:
+            posts = await self._find_posts(log, place)
+            if _within(posts, low, high) == _within(known, low, high):
+                raise
+        return await from_post_to_post(posts)
+
+    def _known_posts(self, place: Place) -> list[MessageId]:
         failed_s, posts = self._slow.get(place, (float("-inf"), []))
-        return posts if self._clock.monotonic_s() - failed_s < REMEMBERED_S else None
+        return posts if self._clock.monotonic_s() - failed_s < REMEMBERED_S else []
 
     async def _find_posts(self, log: LogAddress, place: Place) -> list[MessageId]:
         rows = await self._session.read(f"list_posts_{LIFETIMES[log.lifetime]}", *place, POSTS_MAX)
