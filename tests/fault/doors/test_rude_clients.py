@@ -121,7 +121,9 @@ def test_heads_beyond_bounds_are_refused(deployment: Deployment, lines: bytes, s
         answer = answer_of(client)
     assert answer.startswith(b"HTTP/1.1 %d" % status), answer[:200]
     wait_until(
-        lambda: "Invalid request" in deployment.front.log(100_000)[before:], within_s=5, what="a line in the log"
+        lambda: "What came was no request" in deployment.front.log(100_000)[before:],
+        within_s=5,
+        what="a line in the log",
     )
     assert_serves(deployment)
 
