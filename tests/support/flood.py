@@ -7,8 +7,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
+from tests.support.pacing import Times
 from tests.support.tools import require_program
 
 AT_FULL_RATE: Final = 0.0
@@ -16,30 +17,11 @@ AT_FULL_RATE: Final = 0.0
 _SPARE_S: Final = 60.0
 
 
-class Times(NamedTuple):
-    """What came back, in seconds from sending a request to the end of its answer."""
-
-    accepted_s: list[float]
-    """Of 2xx."""
-    refused_s: list[float]
-    """Of 503."""
-    failed: Counter[str]
-    """Any other status; ``-1`` where the connection broke off."""
-    lasted_s: float
-
-    @property
-    def per_s(self) -> float:
-        """Requests accepted per second."""
-        return len(self.accepted_s) / self.lasted_s
-
-    @property
-    def sent_per_s(self) -> float:
-        """Requests answered per second, however."""
-        return (len(self.accepted_s) + len(self.refused_s)) / self.lasted_s
-
-
 def flood(url: str, body: bytes, headers: Sequence[str], *, per_s: float, seconds: int, connections: int) -> Times:
-    """Post the body over and over, ``per_s`` in all where the connections allow it."""
+    """Post the body over and over, ``per_s`` in all where the connections allow it.
+
+    A connection that broke off counts as failed with ``-1``; of 503 it is not looked whether it says ``Retry-After``.
+    """
     with tempfile.TemporaryDirectory() as directory:
         content, log = Path(directory, "body"), Path(directory, "log")
         content.write_bytes(body)

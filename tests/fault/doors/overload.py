@@ -16,8 +16,8 @@ import requests
 
 from tests.bench.processes import resident_bytes
 from tests.support.deployment import Deployment, deployed, key_of
-from tests.support.flood import AT_FULL_RATE, Times, flood
-from tests.support.pacing import quantile
+from tests.support.flood import AT_FULL_RATE, flood
+from tests.support.pacing import Times, quantile
 
 CONNECTIONS: Final = 128
 TIMES_CAPACITY: Final = 3
