@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/installed
 CODE := api cli clients common deploy storage_node tests
 PYTEST := $(BIN)/pytest --quiet
+# The gate judges the change at hand, in the same order each time; elsewhere each run has an order of its own.
+ORDER := $(if $(CI),--randomly-seed=1)
 STORE ?=
 LOCK := $(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -115,7 +117,7 @@ tools:
 coverage: $(READY) ## Run every test and report the coverage of branches, subprocesses included
 	@rm -f .coverage .coverage.*
 	@mkdir -p var
-	$(BIN)/coverage run -m pytest -rs --durations=30 --durations-min=5 $(wildcard $(addprefix tests/,$(KINDS))) | tee var/pytest.log
+	$(BIN)/coverage run -m pytest $(ORDER) -rs --durations=30 --durations-min=5 $(wildcard $(addprefix tests/,$(KINDS))) | tee var/pytest.log
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@tail -n 1 var/pytest.log

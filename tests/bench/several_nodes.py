@@ -15,7 +15,8 @@ import requests
 from tests.bench.load import run
 from tests.bench.processes import cpu_s
 from tests.support.deployment import Api, Deployment, Process
-from tests.support.service import free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import wait_until
 
 NODES: Final = (1, 2, 4)
 QUEUES: Final = 64
@@ -49,11 +50,10 @@ class Several:
     """Front ends, so many nodes, and queues that spread over them."""
 
     def __init__(self, folder: Path, count: int, store: str) -> None:
-        (first,) = free_ports(1)
-        self._metrics = [first + number for number in range(count)]
+        self._metrics = free_ports(count)
         self.service = Deployment(folder, workers=2, store=store)
         file = folder / "queuey.toml"
-        table = f'[storage_node]\nprocesses = {count}\nmetrics_bind = "127.0.0.1:{first}"\n'
+        table = f'[storage_node]\nprocesses = {count}\nmetrics_bind = "127.0.0.1:{self._metrics[0]}"\n'
         file.write_text(file.read_text().replace("[storage_node]\n", table))
         command = [sys.executable, "-m", "storage_node", "--process"]
         self._nodes = [

@@ -28,7 +28,8 @@ from tests.fault.proxies import Pair, Proxies
 from tests.support.cassandra import dispose, make_cluster
 from tests.support.deployment import Process, key_of
 from tests.support.operations import nginx
-from tests.support.service import free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import wait_until
 
 NODES: Final = 3
 NODES_MAX: Final = 4

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fault.proxies import Pair, Proxies
-from tests.support.service import free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import wait_until
 
 PAIR = Pair("caller", "target")
 

@@ -21,12 +21,12 @@ from tests.support.link import (
     delete,
     describe,
     failure_of,
-    free_endpoint,
     stats,
     wait_until,
     waiting_claim,
     waiting_read,
 )
+from tests.support.ports import free_endpoint
 
 BOUND_S = CONNECT_DEADLINE_MS / 1000
 

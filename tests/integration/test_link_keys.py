@@ -9,7 +9,8 @@ import pytest
 import zmq
 
 from api.node_client import NodeClient
-from tests.support.link import Cluster, NodeProcess, free_endpoint, stats, wait_until
+from tests.support.link import Cluster, NodeProcess, stats, wait_until
+from tests.support.ports import free_endpoint
 
 
 def pair() -> tuple[str, str]:

@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 from api.node_client import NodeClient
 from common.protocol.operations import ListMembers, Members
 from tests.support.deployment import Deployment, key_of
-from tests.support.link import ROOT, free_endpoint, wait_until
-from tests.support.service import free_ports
+from tests.support.link import ROOT, wait_until
+from tests.support.ports import free_endpoint, free_ports
 
 QUEUEY = str(Path(sys.executable).with_name("queuey"))
 

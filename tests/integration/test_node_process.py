@@ -14,7 +14,8 @@ import pytest
 
 from api.node_client import NodeClient
 from common.protocol.operations import Member
-from tests.support.link import ROOT, free_endpoint, wait_until
+from tests.support.link import ROOT, wait_until
+from tests.support.ports import free_endpoint
 
 CONFIGURATION = """
 [store]

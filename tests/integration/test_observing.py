@@ -13,7 +13,8 @@ import requests
 
 from tests.support.deployment import Deployment
 from tests.support.operations import prometheus, set_in_table
-from tests.support.service import ROOT, free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import ROOT, wait_until
 from tests.support.tools import require_program
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"

@@ -88,8 +88,9 @@ def poll_claim(deployment: Deployment) -> int:
 
 def test_requests_under_way_are_bounded(deployment: Deployment) -> None:
     """Long polls count: a third one beside two is refused at once, and served when one of them has ended."""
-    api = deployment.api("other")
-    assert api.post("", data={"queue_name": "q"}).status_code == 201
+    api, another = deployment.api("other"), deployment.api("queuey")
+    for each, queue in ((api, "q"), (another, "a")):
+        assert each.post("", data={"queue_name": queue}).status_code == 201
     ended: list[int] = []
     polls = [threading.Thread(target=lambda: ended.append(poll_claim(deployment))) for _ in range(2)]
     for poll in polls:
@@ -103,8 +104,8 @@ def test_requests_under_way_are_bounded(deployment: Deployment) -> None:
 
     wait_until(is_refused, within_s=10, what="refusal")
     assert_over(refused[0], "in_flight")
-    assert deployment.api("queuey").get("").status_code == 200
-    assert deployment.api("queuey").get("a").status_code == 200
+    assert another.get("").status_code == 200
+    assert another.get("a").status_code == 200
     assert ended == []
     deployment.front.signal(signal.SIGTERM)
     for poll in polls:

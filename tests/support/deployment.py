@@ -17,7 +17,8 @@ from typing import Final
 
 import requests
 
-from tests.support.service import ROOT, free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import NODES_MAX, ROOT, wait_until
 
 START_S_MAX: Final = 90.0
 """Seconds until a service is ready: the tables of a new keyspace take half a minute on a busy machine."""
@@ -141,7 +142,7 @@ class Deployment:
         """``store`` holds the lines of ``[store]``, ``more`` whole tables of the configuration."""
         self.directory = directory
         (directory / "run").mkdir(parents=True, exist_ok=True)
-        self.port, node_port = free_ports(2)
+        self.port, node_port, *_ = free_ports(1 + NODES_MAX)
         self.guarantees = guarantees
         tables = f"[store]\n{store}\n{more}"
         self.is_embedded = store == SQLITE

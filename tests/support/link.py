@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,16 +17,10 @@ import gevent
 from api.node_client import NodeClient
 from common.protocol.failures import Failure, FailureError
 from common.protocol.operations import Caller, Claim, DeleteQueue, DescribeQueue, QueueInfo, Read
+from tests.support.ports import free_endpoint
 
 ROOT = Path(__file__).parents[2]
 NOBODY = Caller()
-
-
-def free_endpoint() -> str:
-    """Return an endpoint whose port was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 class NodeProcess:

@@ -12,7 +12,8 @@ from typing import Final
 import requests
 
 from tests.support.deployment import Deployment, Process
-from tests.support.service import ROOT, free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import ROOT, wait_until
 from tests.support.tools import require_program
 
 NGINX_CONF: Final = ROOT / "deploy/nginx/queuey.conf"

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,14 @@ from typing import Final
 from cli.first_run import FIRST_APPLICATION, FIRST_KEY_FILE, read_key, write_first_configuration
 from cli.processes import processes_of
 from common.settings import run_dir
+from tests.support.ports import free_ports
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 READY: Final = "Queuey is ready"
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 20.0
+NODES_MAX: Final = 4
+"""Storage nodes that a test may ask for, each on the port after the other's."""
 
 
 class Service:
@@ -30,7 +32,7 @@ class Service:
         self.directory = directory
         self.file = directory / "queuey.toml"
         self.output = directory / "output"
-        self.port, self.node_port = free_ports(2)
+        self.port, self.node_port, *_ = free_ports(1 + NODES_MAX)
         self._words = ["STORE=cassandra"] if cassandra_host else []
         write_first_configuration(self.file, "cassandra" if cassandra_host else "sqlite")
         text = self.file.read_text().replace(":5000", f":{self.port}").replace(":5570", f":{self.node_port}")
@@ -129,15 +131,6 @@ def end(service: Service) -> None:
 def curl_lines(said: str) -> list[str]:
     """Return the lines that are meant to be pasted."""
     return re.findall(r"^curl .*$", said, re.MULTILINE)
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float, what: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Final
 from api.routing import rank
 from common.protocol.operations import Member
 from tests.support.deployment import Deployment, Process
+from tests.support.ports import free_ports
 
 FRONT_END_WORKERS: Final = 2
-PORTS: Final = range(15_000, 32_000)
-"""Below those that the kernel gives to whoever asks for any."""
 
 
 class SeveralNodes(Deployment):
@@ -35,7 +33,7 @@ class SeveralNodes(Deployment):
         """``store`` holds the lines of ``[store]``, ``programs`` what to run in place of some nodes."""
         super().__init__(directory, workers=FRONT_END_WORKERS, store=store, more=more)
         file = directory / "queuey.toml"
-        self.first_port = consecutive_ports(nodes)
+        self.first_port = free_ports(nodes)[0]
         file.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", f"tcp://127.0.0.1:{self.first_port}", file.read_text()))
         usual = (sys.executable, "-m", "storage_node")
         self.nodes = tuple(
@@ -86,23 +84,6 @@ class SeveralNodes(Deployment):
     def starts(self, number: int) -> int:
         """Return how often a node has said that it is ready."""
         return self.text(number).count('"event": "node_ready"')
-
-
-def consecutive_ports(count: int) -> int:
-    """Return the first of some free TCP ports in a row, none of which an outgoing connection may take meanwhile."""
-    while True:
-        first = secrets.choice(PORTS)
-        if all(_is_free(first + number) for number in range(count)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 def _member(address: str) -> Member:

@@ -13,7 +13,8 @@ import zmq
 
 from tests.support.deployment import Deployment
 from tests.support.operations import set_in_table
-from tests.support.service import free_ports, wait_until
+from tests.support.ports import free_ports
+from tests.support.service import wait_until
 
 PIECES = (
     b"GET / HTTP/1.1\r\nHost: q\r\n\r\n",
