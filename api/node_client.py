@@ -217,8 +217,6 @@ class NodeClient:
         except MalformedFrameError as error:
             return Failure(Code.BODY_TOO_LARGE, "body", error.reason)
         pending = connection.send(request_id, frame)
-        if pending is None:
-            return self._lost(send.member, Lost.NOT_SENT)
         answer: Answer | Lost | None = None
         sent_s = self._clock.monotonic_s()
         if errand.call.wait_s:

@@ -1,11 +1,13 @@
 """One DEALER socket to one storage node, read from gevent's hub.
 
-Every message is one frame, sent without blocking, so greenlets never interleave and never wait to send.  Answers
-are taken in a callback of the hub and handed to the greenlet that waits for them: no greenlet per socket.  A
-socket's file descriptor tells only that something happened, once: whoever has read or sent must look again.
+Every message is one frame, sent without blocking, so greenlets never interleave and never wait to send.  What the
+greenlets of one turn of the hub have to send is given to ZeroMQ together: each time that its thread finds something
+after a pause, four threads of two processes wake up one after the other.  Answers are taken in a callback of the hub
+and handed to the greenlet that waits for them: no greenlet per socket.  A socket's file descriptor tells only that
+something happened, once: whoever has read or sent must look again.
 
-A successful send means nothing; only the answer does.  The connection's monitor tells when it broke: what was
-handed over until then and has no answer is lost, and its outcome unknown.
+That ZeroMQ took a frame means nothing; only the answer does.  The connection's monitor tells when it broke: what was
+given to ZeroMQ until then and has no answer is lost, and its outcome unknown.
 """
 
 from __future__ import annotations
@@ -105,6 +107,8 @@ class Connection:
         self._on_change = on_change
         self._now_s = now_s
         self._pending: dict[int, Pending] = {}
+        self._outbox: list[tuple[int, bytes]] = []
+        """What this turn of the hub has to send."""
         self._up = False
         self._leaving = False
         self.left_s = -math.inf
@@ -137,18 +141,16 @@ class Connection:
         """Whether anybody waits for an answer."""
         return bool(self._pending)
 
-    def send(self, request_id: int, frame: bytes) -> Pending | None:
-        """Hand a request over and return where its answer will be, or ``None`` if no socket took it."""
-        if not self.usable or not self._hand_over(frame):
-            return None
-        pending = Pending()
-        self._pending[request_id] = pending
+    def send(self, request_id: int, frame: bytes) -> Pending:
+        """Send a request at the end of this turn, and return where its answer will be, or ``Lost.NOT_SENT``."""
+        pending = self._pending[request_id] = Pending()
+        self._put(request_id, frame)
         return pending
 
     def post(self, frame: bytes) -> None:
         """Send what has no answer; it may be lost."""
         if self._up:
-            self._hand_over(frame)
+            self._put(NO_REQUEST, frame)
 
     def forget(self, request_id: int) -> None:
         """Drop a request's place: an answer that comes later is ignored."""
@@ -167,18 +169,25 @@ class Connection:
         self._socket.close(linger=0)
         self._lose_pending()
 
-    def _hand_over(self, frame: bytes) -> bool:
-        if self._closed:
-            return False
-        try:
-            self._socket.send(frame, _NOBLOCK)
-        except zmq.Again:
-            return False
-        finally:
-            self._look()
-        return True
+    def _put(self, request_id: int, frame: bytes) -> None:
+        if not self._outbox:
+            self._loop.run_callback(self._send_all)
+        self._outbox.append((request_id, frame))
 
     # in the hub
+
+    def _send_all(self) -> None:
+        """Give ZeroMQ what is wanted still."""
+        outbox, self._outbox = self._outbox, []
+        for request_id, frame in outbox:
+            if request_id != NO_REQUEST and request_id not in self._pending:
+                continue
+            try:
+                self._socket.send(frame, _NOBLOCK)
+            except zmq.Again:
+                self._lose(request_id, Lost.NOT_SENT)
+        if outbox:
+            self._look()
 
     def _watch(self, socket: zmq.Socket[bytes], callback: Callable[[], None]) -> IoWatcher:
         watcher = self._loop.io(socket.fileno(), _READ)
@@ -253,9 +262,16 @@ class Connection:
         self._lose_pending()
 
     def _lose_pending(self) -> None:
-        lost, self._pending = self._pending, {}
-        for pending in lost.values():
-            pending.set(Lost.PEER_GONE)
+        outbox, self._outbox = self._outbox, []
+        for request_id, _ in outbox:
+            self._lose(request_id, Lost.NOT_SENT)
+        for request_id in tuple(self._pending):
+            self._lose(request_id, Lost.PEER_GONE)
+
+    def _lose(self, request_id: int, why: Lost) -> None:
+        pending = self._pending.pop(request_id, None)
+        if pending is not None:
+            pending.set(why)
 
 
 def _secure(socket: zmq.Socket[bytes], curve_key: str, curve_secret: str) -> bool:
