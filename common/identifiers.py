@@ -91,7 +91,7 @@ def id_from_hex(text: str) -> MessageId:
 def ticks_to_seconds_text(ticks: int) -> str:
     """Return Unix seconds as decimal text with up to 7 decimals, the ``timestamp`` of the v1 contract."""
     whole, part = divmod(ticks - UUID_EPOCH_TICKS, TICKS_PER_SECOND)
-    return f"{whole}.{part:07d}".rstrip("0").rstrip(".") if part else str(whole)
+    return f"{whole}.{part:07d}".rstrip("0") if part else str(whole)
 
 
 def timestamp_of(message_id: bytes) -> str:

@@ -21,7 +21,7 @@ ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 _NAME_OF: Final[dict[type[Operation], str]] = {kind: name for name, kind in OPERATIONS.items()}
 _REQUEST_ITEMS: Final = 8
 _ANSWER_ITEMS: Final = 4
-_BYTES_STAY: Final = (bytes,)
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class MalformedFrameError(Exception):
@@ -54,7 +54,7 @@ def encode_request(request: Request) -> bytes:
             request.budget_ms,
             request.log_id,
             request.traceparent,
-            msgspec.to_builtins(operation, builtin_types=_BYTES_STAY),
+            operation,
         )
     )
 
@@ -92,7 +92,7 @@ def encode_answer(request_id: int, result: msgspec.Struct) -> bytes:
         MalformedFrameError: the frame would be larger than any front end accepts.
     """
     ok = type(result) is not Failure
-    return _pack((PROTOCOL_VERSION, request_id, ok, msgspec.to_builtins(result, builtin_types=_BYTES_STAY)))
+    return _pack((PROTOCOL_VERSION, request_id, ok, result))
 
 
 def decode_answer(frame: bytes) -> Answer:
@@ -120,7 +120,7 @@ def type_answer(answer: Answer, reply: type[ReplyT]) -> ReplyT | Failure:
 
 
 def _pack(items: tuple[object, ...]) -> bytes:
-    frame: bytes = msgpack.packb(items)
+    frame = _encode(items)
     if len(frame) > FRAME_BYTES_MAX:
         raise MalformedFrameError(f"{len(frame)} bytes are more than a frame may have")
     return frame

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from common.guarantees import Guarantee, LogKind
 from common.protocol.operations import Stored
 from storage_node.log.bounds import log_of
 from storage_node.log.keyed import KeyedAppends
@@ -32,7 +31,7 @@ class Appends:
         """Append one draft without a client's key; the list has one result."""
         pending = Pending(queue, 1, asyncio.get_running_loop().create_future(), deadline_s)
         log = log_of(queue, partition, lane_of(queue, draft))
-        self._writers.submit(log, queue.log, (Entry(pending, 0, draft, key=_attempt_key(queue, draft), bucket=None),))
+        self._writers.submit(log, queue.log, (Entry(pending, 0, draft, key=draft.attempt, bucket=None),))
         return pending.future
 
     async def many(
@@ -42,6 +41,8 @@ class Appends:
         if len(drafts) == 1 and drafts[0].key is None:
             return await self.one(queue, partition, drafts[0], deadline_s=deadline_s)
         unkeyed = [index for index, draft in enumerate(drafts) if draft.key is None]
+        if len(unkeyed) == len(drafts):
+            return await self._submit(queue, partition, drafts, deadline_s)
         future = self._submit(queue, partition, [drafts[index] for index in unkeyed], deadline_s)
         keyed = [index for index, draft in enumerate(drafts) if draft.key is not None]
         waited = [self._keyed.append(queue, partition, drafts[index], deadline_s=deadline_s) for index in keyed]
@@ -53,10 +54,7 @@ class Appends:
         self, queue: QueueRow, partition: int, drafts: Sequence[Draft], deadline_s: float
     ) -> asyncio.Future[list[Stored]]:
         pending = Pending(queue, len(drafts), asyncio.get_running_loop().create_future(), deadline_s)
-        entries = [
-            Entry(pending, index, draft, key=_attempt_key(queue, draft), bucket=None)
-            for index, draft in enumerate(drafts)
-        ]
+        entries = [Entry(pending, index, draft, key=draft.attempt, bucket=None) for index, draft in enumerate(drafts)]
         if not entries:
             pending.future.set_result([])
         for lane in LANES:
@@ -64,10 +62,3 @@ class Appends:
             if part:
                 self._writers.submit(log_of(queue, partition, lane), queue.log, part)
         return pending.future
-
-
-def _attempt_key(queue: QueueRow, draft: Draft) -> bytes | None:
-    """Only exactly_once needs to know its own retries; fenced logs alone can tell."""
-    if draft.attempt is None or queue.guarantee is not Guarantee.EXACTLY_ONCE or queue.log is not LogKind.FENCED:
-        return None
-    return b"a" + draft.attempt

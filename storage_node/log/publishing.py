@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Final
 
 from common.clock import Clock
+from common.guarantees import Guarantee, LogKind
 from common.limits import PUBLISH_DEADLINE_MS
 from common.protocol.failures import Code, Failure, FailureError
 from common.protocol.operations import NewMessage, Publish, Published, Stored
@@ -43,7 +44,7 @@ class Publishing:
         shared = self._shared_partition(operation, queue)
         if len(messages) == 1 and messages[0].idempotency_key is None:
             message = messages[0]
-            draft = _draft(message, operation.attempt_key, 0)
+            draft = _draft(message, _attempt_key(operation, queue), 0)
             partition = _partition(message, queue, shared)
             results = await self._appends.one(queue, partition, draft, deadline_s=deadline_s)
         else:
@@ -54,7 +55,11 @@ class Publishing:
         places: dict[int, list[int]] = defaultdict(list)
         for index, message in enumerate(operation.messages):
             places[_partition(message, queue, shared)].append(index)
-        drafts = [_draft(message, operation.attempt_key, index) for index, message in enumerate(operation.messages)]
+        attempt_key = _attempt_key(operation, queue)
+        drafts = [_draft(message, attempt_key, index) for index, message in enumerate(operation.messages)]
+        if len(places) == 1:
+            (partition,) = places
+            return await self._appends.many(queue, partition, drafts, deadline_s=deadline_s)
         parts = await asyncio.gather(
             *[
                 self._appends.many(queue, partition, [drafts[index] for index in indexes], deadline_s=deadline_s)
@@ -105,6 +110,12 @@ def _partition(message: NewMessage, queue: QueueRow, shared: int) -> int:
     return shared if message.partition_key is None else partition_of_key(message.partition_key, queue)
 
 
+def _attempt_key(operation: Publish, queue: QueueRow) -> str:
+    """Only exactly_once needs to know its own retries; fenced logs alone can tell."""
+    is_told = queue.guarantee is Guarantee.EXACTLY_ONCE and queue.log is LogKind.FENCED
+    return operation.attempt_key if is_told else ""
+
+
 def _draft(message: NewMessage, attempt_key: str, index: int) -> Draft:
     key = message.idempotency_key
     return Draft(
@@ -114,5 +125,5 @@ def _draft(message: NewMessage, attempt_key: str, index: int) -> Draft:
         message.ttl_s,
         message.delay_ms,
         None if key is None else CLIENT_KEY_PREFIX + key,
-        f"{attempt_key}/{index}".encode() if attempt_key else None,
+        f"a{attempt_key}/{index}".encode() if attempt_key else None,
     )

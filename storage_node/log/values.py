@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from common.identifiers import MessageId
 from storage_node.store.interface import Lane, StoredMessage
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True):
     """One message to append; it has no id yet."""
 
     body: bytes

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from common.identifiers import HIGHEST, LOWEST, first_id_at, id_before
 from storage_node import queues
 from storage_node.delivery import dead_letters
@@ -147,7 +149,7 @@ def _dead_without_key(_: Run) -> AbstractContextManager[None]:
     dead_letter = dead_letters._dead_letter
 
     def keyless(*args: Any) -> Draft:
-        return dead_letter(*args)._replace(key=None)
+        return msgspec.structs.replace(dead_letter(*args), key=None)
 
     return swapped((dead_letters, "_dead_letter", keyless))
 
@@ -167,7 +169,8 @@ def _brought_back_without_key(_: Run) -> AbstractContextManager[None]:
 
     async def keyless(self: DeadLetters, queue: Any, partition: int, drafts: Sequence[Draft]) -> Any:
         kept = [
-            draft if dead_letters.SOURCE_QUEUE in draft.attributes else draft._replace(key=None) for draft in drafts
+            draft if dead_letters.SOURCE_QUEUE in draft.attributes else msgspec.structs.replace(draft, key=None)
+            for draft in drafts
         ]
         return await append(self, queue, partition, kept)
 
