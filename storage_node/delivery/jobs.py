@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+from msgspec import structs
+
 from common.identifiers import TICKS_PER_MS, MessageId
 from common.limits import READ_BYTES_MAX
 from storage_node.delivery import moves
@@ -55,7 +58,7 @@ class Job(ABC, Generic[AnswerT]):
         """Set ``answer`` and move the state."""
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True):
     """A message that a claim hands out."""
 
     lane: Lane
@@ -170,7 +173,7 @@ def _taken(cell: Cell, place: Place, message: StoredMessage, entry: Entry | None
     return Taken(place.lane, message, entry.deliveries, lease)
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True):
     """What one receipt is answered."""
 
     outcome: str
@@ -203,7 +206,7 @@ class ReceiptsJob(Job[tuple[Answered, ...]]):
 
 
 def _extended(lease: Lease, entry: Entry | None) -> Lease | None:
-    return lease._replace(until_ticks=entry.until_ticks) if entry is not None else None
+    return structs.replace(lease, until_ticks=entry.until_ticks) if entry is not None else None
 
 
 class AckJob(ReceiptsJob):
@@ -285,7 +288,7 @@ class DrainJob(Job[None]):
         del candidates
         held = [(lane, i, entry) for lane, i, entry in cell.state.items() if entry.held and entry.until_ticks > now]
         for lane, message_id, entry in held:
-            states.place(cell.state, lane, message_id, entry._replace(held=False))
+            states.place(cell.state, lane, message_id, structs.replace(entry, held=False))
         return Verdict(bool(held), certain=True)
 
 

@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec import structs
+
 from common.identifiers import MessageId, id_before, ticks_of
 from storage_node.delivery.lifecycle import Event, Stage, after
 from storage_node.delivery.state import (
@@ -147,7 +149,7 @@ def harden(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> boo
     """Make a held lease part of the stored value if much that is settled waits behind it."""
     if len(state.lanes[lane].passing) < HARDEN_BEHIND:
         return False
-    place(state, lane, message_id, entry._replace(held=False))
+    place(state, lane, message_id, structs.replace(entry, held=False))
     return True
 
 
@@ -172,7 +174,7 @@ def sweep(state: State, *, now: int) -> None:
             due, message_id = heapq.heappop(part.memory)
             entry = part.entries.get(message_id)
             if entry is not None and entry.stage is Stage.SETTLED and entry.kept and memory_ends(entry) == due:
-                place(state, lane, message_id, entry._replace(kept=False))
+                place(state, lane, message_id, structs.replace(entry, kept=False))
 
 
 def gather_run(state: State, lane: Lane, own: Iterable[MessageId]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from common.identifiers import MessageId
 from storage_node.delivery.state import Entry, Lease, State
 from storage_node.store.interface import Lane
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True):
     """What a receipt is answered, once what it changed is written."""
 
     outcome: str
@@ -21,7 +23,7 @@ class Judged(NamedTuple):
     """The lease after an extension."""
 
 
-class Handed(NamedTuple):
+class Handed(msgspec.Struct, frozen=True):
     """A message handed out."""
 
     entry: Entry | None

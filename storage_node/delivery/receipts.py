@@ -15,7 +15,9 @@ import hmac
 import struct
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from common import limits
 from common.identifiers import TICKS_PER_MS, MessageId, QueueId
@@ -34,7 +36,7 @@ _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _PADDING: Final = ("", "===", "==", "=")
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True):
     """A lease and where it is."""
 
     lease: Lease

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from common.clock import Clock
 from common.guarantees import Guarantee, Ordering
 from common.protocol import operations as ops
@@ -279,7 +281,7 @@ def _claimed(wanted: Wanted, partition: int, one: Taken) -> ops.Claimed:
 def _settled(queue: QueueRow, text: str, receipt: Receipt, answered: Answered) -> ops.Settled:
     if answered.lease is None:
         return ops.Settled(receipt=text, outcome=answered.outcome)
-    longer = write_receipt(queue.queue_id, receipt._replace(lease=answered.lease))
+    longer = write_receipt(queue.queue_id, structs.replace(receipt, lease=answered.lease))
     return ops.Settled(
         receipt=text,
         outcome=answered.outcome,

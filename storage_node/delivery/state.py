@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from common import limits
 from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, ticks_of
 from storage_node.delivery.lifecycle import Stage
@@ -30,7 +32,7 @@ NOBODY: Final = bytes(TOKEN_BYTES)
 """The token of what no receipt can settle."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """What is known of one message."""
 
     stage: Stage
@@ -52,7 +54,7 @@ class Run(NamedTuple):
     last_ticks: int
 
 
-class Lease(NamedTuple):
+class Lease(msgspec.Struct, frozen=True):
     """What a receipt says."""
 
     message_id: MessageId

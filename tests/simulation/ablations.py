@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
+
 from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_before, last_id_at
 from common.limits import LATE_WINDOW_MS
 from storage_node.delivery import exactly_once, groups, moves, service
@@ -197,7 +199,7 @@ def _winner_forgotten(_: Run) -> AbstractContextManager[None]:
         settle(state, won, now=now)
         entry = state.lanes[won.lane].entries.get(won.message_id)
         if entry is not None:
-            states.place(state, won.lane, won.message_id, entry._replace(kept=False))
+            states.place(state, won.lane, won.message_id, msgspec.structs.replace(entry, kept=False))
 
     def standing(state: states.State, lease: states.Lease, *, now: int) -> states.Standing:
         found = real(state, lease, now=now)
