@@ -138,6 +138,7 @@ class ClaimJob(Job[ClaimAnswer]):
 
     def _fill(self, cell: Cell, candidates: Candidates, taken: list[Taken], now: int) -> bool:
         size = sum(len(one.message.body) for one in taken)
+        until = round_up(now + self._lease_ms * TICKS_PER_MS)
         token, changed = b"", False
         candidates.begin()
         while len(taken) < self._limit and size <= READ_BYTES_MAX:
@@ -145,7 +146,7 @@ class ClaimJob(Job[ClaimAnswer]):
             if place is None:
                 break
             token = token or cell.new_token()
-            one, wrote = self._hand_out(cell, place, candidates.found.messages[place], token, now)
+            one, wrote = self._hand_out(cell, place, candidates.found.messages[place], token, until=until, now=now)
             taken.append(one)
             size += len(one.message.body)
             changed |= wrote
@@ -157,9 +158,8 @@ class ClaimJob(Job[ClaimAnswer]):
         return _taken(cell, place, message, entry)
 
     def _hand_out(
-        self, cell: Cell, place: Place, message: StoredMessage, token: bytes, now: int
+        self, cell: Cell, place: Place, message: StoredMessage, token: bytes, *, until: int, now: int
     ) -> tuple[Taken, bool]:
-        until = round_up(now + self._lease_ms * TICKS_PER_MS)
         handed = self._policy.hand_out(
             cell.state, place.lane, place.message_id, until=until, token=token, label=self._label, now=now
         )
@@ -288,7 +288,7 @@ class DrainJob(Job[None]):
         del candidates
         held = [(lane, i, entry) for lane, i, entry in cell.state.items() if entry.held and entry.until_ticks > now]
         for lane, message_id, entry in held:
-            states.place(cell.state, lane, message_id, structs.replace(entry, held=False))
+            states.keep_stored(cell.state, lane, message_id, entry)
         return Verdict(bool(held), certain=True)
 
 

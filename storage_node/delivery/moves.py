@@ -23,6 +23,7 @@ from storage_node.delivery.state import (
     drop,
     in_runs,
     is_volatile,
+    keep_stored,
     memory_ends,
     place,
     stage_of,
@@ -149,7 +150,7 @@ def harden(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> boo
     """Make a held lease part of the stored value if much that is settled waits behind it."""
     if len(state.lanes[lane].passing) < HARDEN_BEHIND:
         return False
-    place(state, lane, message_id, structs.replace(entry, held=False))
+    keep_stored(state, lane, message_id, entry)
     return True
 
 

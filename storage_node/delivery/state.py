@@ -153,8 +153,15 @@ def drop(state: State, lane: Lane, message_id: MessageId) -> None:
         _uncount(state, lane, message_id, old)
 
 
+def keep_stored(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
+    """Store a held lease with the next write: nothing that is counted or looked up by changes."""
+    state.displaced.append((lane, message_id, entry))
+    state.lanes[lane].entries[message_id] = msgspec.structs.replace(entry, held=False)
+
+
 def _count(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
-    state.again += _is_again(entry)
+    if entry.kept or entry.deliveries > 1:
+        state.again += _is_again(entry)
     if entry.stage is Stage.LEASED:
         state.leased += 1
         if entry.label:
@@ -164,7 +171,8 @@ def _count(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> Non
 def _uncount(state: State, lane: Lane, message_id: MessageId, entry: Entry) -> None:
     if entry.held:
         state.displaced.append((lane, message_id, entry))
-    state.again -= _is_again(entry)
+    if entry.kept or entry.deliveries > 1:
+        state.again -= _is_again(entry)
     if entry.stage is Stage.LEASED:
         state.leased -= 1
         if entry.label:
