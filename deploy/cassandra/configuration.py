@@ -69,7 +69,7 @@ def _settings(layout: Layout, *, number: int, new_cluster: bool) -> dict[str, ob
         **_identity(layout, number=number),
         **_folders(layout.node_dir(number)),
         **_behaviour(),
-        **_small_machine(),
+        **_small_machine(layout),
         **(_security(layout) if layout.secure else {}),
         "auto_bootstrap": not new_cluster,
     }
@@ -142,11 +142,11 @@ def _security(layout: Layout) -> dict[str, object]:
     }
 
 
-def _small_machine() -> dict[str, object]:
-    """Bounds that fit a heap of 512 to 768 MB."""
+def _small_machine(layout: Layout) -> dict[str, object]:
+    """Bounds that fit a heap of 512 to 768 MB; a larger one is for what waits to be written to files."""
     return {
         "memtable_allocation_type": "heap_buffers",
-        "memtable_heap_space": "96MiB",
+        "memtable_heap_space": f"{96 if layout.heap_mb <= 768 else layout.heap_mb // 4}MiB",
         "key_cache_size": "16MiB",
         "file_cache_size": "64MiB",
         "commitlog_total_space": "512MiB",

@@ -26,6 +26,7 @@ from storage_node.log.bounds import log_of
 from storage_node.log.buckets import grid_bucket
 from storage_node.store.cql import CassandraStore, open_cassandra_store
 from storage_node.store.cql.listing import _place, _shard, _stamp
+from storage_node.store.cql.prepared import Prepared
 from storage_node.store.cql.statements import Kind
 from storage_node.store.errors import StoreError, StoreFailedError
 from storage_node.store.interface import Lane, QueueRow
@@ -57,8 +58,8 @@ class Keyspace:
         """Make the queues; nobody else is there, so their rows are written without conditions."""
         connection = self.store._session.connection
         prepared = connection._prepare(BARE_INSERT.format(self.name))
-        prepared.consistency_level = connection._prepared["ping"][0].consistency_level
-        connection._prepared["bare_insert_queue"] = (prepared, Kind.WRITE)
+        prepared.consistency_level = connection._prepared["ping"].statement.consistency_level
+        connection._prepared["bare_insert_queue"] = Prepared(prepared, Kind.WRITE)
         numbers = iter(range(self.queues))
         await asyncio.gather(*[self._fill(numbers) for _ in range(WRITERS)])
 

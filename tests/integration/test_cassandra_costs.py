@@ -336,7 +336,10 @@ async def slower(node: DeliveryNode, short: QueueRow, emptied: QueueRow, *, afte
 
 
 def test_progress_of_many_groups_is_told_with_few_reads() -> None:
-    """Twenty groups of three partitions: at most five reads for each, and groups at one place share their count."""
+    """Twenty groups of three partitions: at most six reads for each, and groups at one place share their count.
+
+    How many share a read of the index depends on how fast the store answers: 0.8 to 1.8 are left of two.
+    """
 
     async def scenario() -> None:
         async with a_node() as (node, store):
@@ -350,6 +353,6 @@ def test_progress_of_many_groups_is_told_with_few_reads() -> None:
                     groups = await node.groups(queue)
                 assert len(groups) == GROUPS
                 assert {group.backlog + group.in_flight for group in groups} == {60}
-                judge(operations, operations.total == operations.reads <= 5 * 3 * GROUPS + 10)
+                judge(operations, operations.total == operations.reads <= 6 * 3 * GROUPS + 10)
 
     run_in_time(scenario)

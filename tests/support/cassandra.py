@@ -31,16 +31,21 @@ def shared_cluster(nodes: int) -> Cluster:
     return _clusters[nodes]
 
 
-def make_cluster(nodes: int, *, clients_from: int = 0, secure: bool = False, data_centres: int = 1) -> Cluster:
-    """A cluster of its own, not started yet; whoever makes it calls `dispose`."""
+def make_cluster(
+    nodes: int, *, clients_from: int = 0, secure: bool = False, data_centres: int = 1, heap_mb: int = 0
+) -> Cluster:
+    """A cluster of its own, not started yet; whoever makes it calls `dispose`.
+
+    It starts fast and stays small, unless ``heap_mb`` asks for one that is as fast as it can be once it is warm.
+    """
     name = f"{os.getpid()}-{random.randrange(16**6):06x}"
     layout = Layout(
         data_dir=TEST_DIR / name,
         lib_dir=DEFAULT_LIB_DIR,
         prefix=free_prefix(NODE_COUNTS[-1]),
         nodes=nodes,
-        heap_mb=512,
-        fast_start=True,
+        heap_mb=heap_mb or 512,
+        fast_start=not heap_mb,
         clients_from=clients_from,
         secure=secure,
         data_centres=data_centres,

@@ -56,7 +56,7 @@ def counted(store: CassandraStore) -> Iterator[Operations]:
     """Count the store's requests in this block."""
     connection = store._session.connection
     prepared = connection._prepared.items()
-    operations = Operations({statement.query_id: (name, kind) for name, (statement, kind) in prepared})
+    operations = Operations({each.statement.query_id: (name, each.kind) for name, each in prepared})
     connection._session.add_request_init_listener(operations.note)
     begun_s = time.monotonic()
     try:

@@ -30,6 +30,7 @@ from cassandra.query import BatchStatement, BatchType, SimpleStatement, dict_fac
 
 from common.clock import SYSTEM_CLOCK
 from storage_node.store.cql.faults import reason_of
+from storage_node.store.cql.prepared import Prepared
 from storage_node.store.cql.retries import RetryOnOtherHost, SendOnce
 from storage_node.store.cql.statements import Kind, Level, Statement, qualify
 from storage_node.store.errors import StoreFailedError
@@ -103,7 +104,7 @@ class Connection:
         with _failing_plainly(self._cluster):
             self._session: Session = self._cluster.connect()
         self._session.default_fetch_size = None  # pages are cut by id and LIMIT, never by the driver
-        self._prepared: dict[str, tuple[Any, Kind]] = {}
+        self._prepared: dict[str, Prepared] = {}
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -137,7 +138,7 @@ class Connection:
             prepared.consistency_level = self._levels[statement.level]
             prepared.serial_consistency_level = self._levels[Level.SERIAL]
             prepared.is_idempotent = statement.kind.is_idempotent
-            self._prepared[statement.name] = (prepared, statement.kind)
+            self._prepared[statement.name] = Prepared(prepared, statement.kind)
 
     def _prepare(self, text: str) -> Any:
         return _until_known(lambda: self._session.prepare(text))
@@ -154,17 +155,17 @@ class Connection:
 
     def kind_of(self, name: str) -> Kind:
         """Return the kind of a prepared statement."""
-        return self._prepared[name][1]
+        return self._prepared[name].kind
 
     def send(
         self, name: str, values: Sequence[object], deliver: Deliver, *, level: Level | None = None, host: Any = None
     ) -> None:
         """Send a prepared statement; ``deliver`` is called from the driver's thread."""
-        prepared, kind = self._prepared[name]
+        prepared = self._prepared[name]
         bound = prepared.bind(values)
         if level is not None:
             bound.consistency_level = self._levels[level]
-        _attach(self._session.execute_async(bound, execution_profile=kind.value, host=host), deliver)
+        _attach(self._session.execute_async(bound, execution_profile=prepared.kind.value, host=host), deliver)
 
     def send_batch(
         self, calls: Sequence[tuple[str, Sequence[object]]], deliver: Deliver, *, kind: Kind, level: Level
@@ -174,7 +175,7 @@ class Connection:
         batch.serial_consistency_level = self._levels[Level.SERIAL]
         batch.is_idempotent = kind.is_idempotent
         for name, values in calls:
-            batch.add(self._prepared[name][0].bind(values))
+            batch.add(self._prepared[name].bind(values))
         _attach(self._session.execute_async(batch, execution_profile=kind.value), deliver)
 
 
