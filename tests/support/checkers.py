@@ -177,12 +177,12 @@ def check_order(history: History) -> list[str]:
     for acked in history.acked:
         settled_s[acked.message_id].append(acked.began_s)
     by_partition: dict[tuple[int, bool], list[Delivered]] = defaultdict(list)
-    made_s = {p.message_id: p.began_s for p in history.published}
+    made_s = {p.message_id: (p.began_s, p.ended_s) for p in history.published}
     deleted_s, again_s = history.recreated_s or (float("inf"), float("inf"))
     for one in history.delivered:
-        published_s = made_s.get(one.message_id, one.began_s)
-        if not deleted_s <= published_s < again_s:  # else it may be of either queue
-            by_partition[one.partition, published_s >= again_s].append(one)
+        began_s, ended_s = made_s.get(one.message_id, (one.began_s, one.ended_s))
+        if ended_s < deleted_s or began_s >= again_s:  # else it may be of either queue
+            by_partition[one.partition, began_s >= again_s].append(one)
     found: list[str] = []
     for delivered in by_partition.values():
         delivered.sort(key=lambda one: one.began_s)
@@ -289,7 +289,9 @@ def _never_delivered(history: History) -> list[str]:
 
 def _never_acked(history: History) -> list[str]:
     won = {one.message_id for one in history.acked if one.outcome in ("acked", "already_acked")}
-    stays = {p.body for p in history.published if _stays(history, p)}
+    # A move to the end whose outcome was not known may be done late, and passes over what had been handed out.
+    from_s = history.from_s if history.moved_twice else 0.0
+    stays = {p.body for p in history.published if _stays(history, p) and p.began_s >= from_s}
     ids = {one.message_id for one in history.delivered if one.body in stays}
     sources = {source for source, _ in history.dead_letters}
     buried = {

@@ -114,6 +114,21 @@ def test_two_claims_at_once_are_noticed() -> None:
     assert check(history) == ["two claims at once"]
 
 
+def test_a_publish_that_lasted_while_its_queue_was_made_again_is_of_either() -> None:
+    """Strict: its message may be of the new queue, and goes out while one of the old queue is still leased."""
+    good = _good(EO)
+    outlived = replace(good.published[1], began_s=0.0, ended_s=8.0)
+    history = replace(
+        good,
+        strict=True,
+        published=[good.published[0], outlived],
+        delivered=[_delivered(1), _delivered(2, at_s=5.0, claim=2)],
+        acked=[_acked(1, at_s=9.0), _acked(2, at_s=10.0)],
+        recreated_s=(3.0, 4.0),
+    )
+    assert "two claims at once" not in check(history)
+
+
 def test_unknown_outcomes_accuse_nobody() -> None:
     """What may or may not be there may be seen or not."""
     history = _good(ALO)
