@@ -51,6 +51,8 @@ class Candidates:
         """``max_in_flight`` kept something back."""
         self.changed = False
         """Something was settled or ended on the way: the row must be written."""
+        self.short = False
+        """A strict partition has earlier messages than the round looked up for its claims: they come first."""
         self.corpses: list[Corpse] = []
         self._group = group
         self._state = cell.state
@@ -79,6 +81,7 @@ class Candidates:
             place = next(self._source, None)
             if place is None:
                 self._ended = True
+                self.short = self.cell.strict and self._first_unseen() is not None
             elif self._admit(place):
                 return place
         return None
@@ -103,14 +106,25 @@ class Candidates:
         return before + new
 
     def _in_order(self) -> list[Place]:
+        """Leave out what stands behind something that was not looked up: another job may have settled what did."""
         known = self.cell.in_order_until()
         sure = {lane: min(window.sure, known) for lane, window in self.cell.windows.items()}
+        unseen = self._first_unseen()
         return sorted(
             place
             for place in {*self.found.messages, *self.found.gone}
-            if self._stage(place) in (Stage.LEASED, Stage.WAITING)
-            or (self._stage(place) is Stage.NEW and place.message_id <= sure[place.lane])
+            if (unseen is None or place < unseen)
+            and (
+                self._stage(place) in _HANDED_OUT
+                or (self._stage(place) is Stage.NEW and place.message_id <= sure[place.lane])
+            )
         )
+
+    def _first_unseen(self) -> Place | None:
+        """Return the first unsettled message that this round did not look up."""
+        seen = {*self.found.messages, *self.found.gone}
+        unsettled = [Place(i, lane) for lane, i, entry in self._state.items() if entry.stage is not Stage.SETTLED]
+        return min((place for place in unsettled if place not in seen), default=None)
 
     def _stage(self, place: Place) -> Stage:
         return states.stage_of(self._state, place.lane, place.message_id)

@@ -126,7 +126,7 @@ class ClaimJob(Job[ClaimAnswer]):
         ]
         changed = self._fill(cell, candidates, taken, now)
         blocked = candidates.blocked and not taken
-        starved = self._limit > 0 and not (taken or blocked or found.complete)
+        starved = self._limit > 0 and not (taken or blocked) and (candidates.short or not found.complete)
         self.answer = ClaimAnswer(tuple(taken), blocked, starved)
         early = bool(taken) and not changed and all(self._is_held(cell, one) for one in taken)
         return Verdict(changed, certain=bool(taken) or starved, early=early)
