@@ -64,8 +64,9 @@ class _PlainRound:
         self._stamp()
         self.harmless.clear()
         parts: dict[int, list[Entry]] = defaultdict(list)
-        for entry in tuple(self.entries):
-            bucket = await self.tools.buckets.for_append(self.writer.log, ticks_of(entry.message_id))
+        lowest, highest = await self._bucket(self.entries[0]), await self._bucket(self.entries[-1])
+        for entry in tuple(self.entries):  # in order of ids, and so of buckets
+            bucket = lowest if lowest == highest else await self._bucket(entry)
             if entry.bucket is None or entry.bucket == bucket:
                 parts[bucket].append(entry)
             elif bucket > entry.bucket:
@@ -76,6 +77,9 @@ class _PlainRound:
         for bucket, part in parts.items():
             await self._send(bucket, [entry for entry in part if entry.key is None])
             await self._send_keyed(bucket, [entry for entry in part if entry.key is not None])
+
+    async def _bucket(self, entry: Entry) -> int:
+        return await self.tools.buckets.for_append(self.writer.log, ticks_of(entry.message_id))
 
     def _stamp(self) -> None:
         stamper = self.tools.stamper

@@ -85,19 +85,8 @@ class Messages:
 
     def _inserts(self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage]) -> list[Call]:
         name, place = f"insert_message_{LIFETIMES[log.lifetime]}", place_of(log, bucket)
-        return [(name, self._cells(place, message)) for message in messages]
-
-    def _cells(self, place: Place, message: StoredMessage) -> tuple[object, ...]:
-        """All columns, always: a row that was written whole has no older cells to show."""
-        return (
-            *place,
-            message.message_id,
-            message.expires_ticks,
-            message.content_type or "",
-            _encode(message.attributes) if message.attributes else b"",
-            message.body,
-            ttl_until(message.expires_ticks, self._clock.now_ticks()),
-        )
+        now_ticks = self._clock.now_ticks()
+        return [(name, _cells(place, message, now_ticks)) for message in messages]
 
     def _fence(self, log: LogAddress, bucket: int, messages: Sequence[StoredMessage], *, advance: bool) -> Call:
         place, ttl_s = place_of(log, bucket), self._buckets.fence_ttl_s(log, bucket)
@@ -170,7 +159,7 @@ class Messages:
         await self._prolong(log, bucket, [message])
         written_us = micros_of(message.written_ticks or now_ticks)
         name = f"put_message_{LIFETIMES[log.lifetime]}"
-        await self._session.write(name, *self._cells(place_of(log, bucket), message), written_us)
+        await self._session.write(name, *_cells(place_of(log, bucket), message, self._clock.now_ticks()), written_us)
 
     async def delete(self, log: LogAddress, bucket: int, ids: Sequence[MessageId], *, written_ticks: int) -> None:
         """Delete rows, stamped with the given write time."""
@@ -182,6 +171,19 @@ class Messages:
         for chunk in _chunks(ids, DELETES_PER_BATCH):
             deletions: list[Call] = [(name, (written_us, *place, message_id)) for message_id in chunk]
             await self._session.write_batch(deletions + self._steps.posts(log, bucket, chunk))
+
+
+def _cells(place: Place, message: StoredMessage, now_ticks: int) -> tuple[object, ...]:
+    """All columns, always: a row that was written whole has no older cells to show."""
+    return (
+        *place,
+        message.message_id,
+        message.expires_ticks,
+        message.content_type or "",
+        _encode(message.attributes) if message.attributes else b"",
+        message.body,
+        ttl_until(message.expires_ticks, now_ticks),
+    )
 
 
 def _refusal(outcome: Outcome, keys: Sequence[LogKey], *, fenced: bool) -> AppendAnswer:
