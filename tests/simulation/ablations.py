@@ -11,6 +11,7 @@ from common.identifiers import LOWEST, TICKS_PER_MS, MessageId, first_id_at, id_
 from common.limits import LATE_WINDOW_MS
 from storage_node.delivery import exactly_once, groups, moves, service
 from storage_node.delivery import state as states
+from storage_node.delivery.candidates import Candidates
 from storage_node.delivery.cell import Cell
 from storage_node.delivery.jobs import AckJob, Answered
 from storage_node.delivery.row import Row
@@ -224,6 +225,10 @@ def _out_before_written(_: Run) -> AbstractContextManager[None]:
     return swapped((Row, "_answer_early", early))
 
 
+def _strict_behind_unseen(_: Run) -> AbstractContextManager[None]:
+    return swapped((Candidates, "_first_unseen", lambda _self: None))
+
+
 def _strict_without_order(_: Run) -> AbstractContextManager[None]:
     return swapped((Cell, "strict", False))
 
@@ -274,6 +279,11 @@ ABLATIONS: dict[str, Ablation] = UPHEAVALS | {
     "out_before_written": Ablation(
         "under at_most_once the row is written before messages leave", of(AMO), _out_before_written
     ),
+    "strict_behind_unseen": Ablation(
+        "nothing in a strict partition goes out behind what its round did not look up",
+        of(EO, strict=True, give_back=True, acks_with_claims=True),
+        _strict_behind_unseen,
+    ),
     "strict_without_order": Ablation(
         "a strict partition gives to one at a time, in order", of(EO, strict=True), _strict_without_order
     ),
@@ -295,5 +305,6 @@ NOTICED: dict[str, int] = {
     "no_horizon": 194,
     "no_slack": 103,
     "position_at_write": 69,
+    "strict_behind_unseen": 293,
 }
 """Seeds of those that are not noticed at once, as of the last full search: asked first, so that tests are quick."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from common.guarantees import Guarantee
@@ -22,6 +23,8 @@ GIVE_UP_S = HOSTILE_S + 240.0
 DUE_LATEST_S = 15.0
 """A delayed message is surely due so long after its publish."""
 
+ACK_WAIT_S = 6.0
+"""Seconds that a receipt waits for a claim that acks it."""
 
 GONE = frozenset({Code.QUEUE_NOT_FOUND, Code.BAD_RECEIPT})
 
@@ -40,6 +43,8 @@ class Clients:
         self.incarnation = 0
         """Odd while the queue is being deleted and made again."""
         self._claims = 0
+        self._to_ack: dict[str, asyncio.Future[str]] = {}
+        """Receipts for the next claim to ack, and who waits for what becomes of them."""
         self._ackers: set[asyncio.Task[None]] = set()
 
     @property
@@ -169,6 +174,7 @@ class Clients:
         scenario, rng = self.scenario, self.rng
         self._claims += 1
         claim_id = f"c{self._claims}" if scenario.leases and rng.random() < 0.7 else None
+        acks, self._to_ack = self._to_ack, {}
         wait_ms = rng.choice((0, 0, 1_500)) if self.hostile else 0
         operation = ops.Claim(
             **self.names,
@@ -177,21 +183,31 @@ class Clients:
             lease_ms=None,
             wait_ms=wait_ms,
             claim_id=claim_id,
+            ack=tuple(acks),
         )
+        answer = None
+        try:
+            answer = await self._claim_until_answered(operation)
+        finally:
+            _tell(acks, [one.outcome for one in answer.acked] if answer is not None else [])
+        return answer is None or bool(answer.claims)
+
+    async def _claim_until_answered(self, operation: ops.Claim) -> ops.Claims | None:
+        """Claim, again under the same claim_id where the outcome is not known; ``None``: it was refused."""
         began_s, number = self.now_s, self._claims
-        for _ in range(3 if claim_id else 1):
+        for _ in range(3 if operation.claim_id else 1):
             try:
-                answer: ops.Claims = await self.network.call(operation, wait_ms=wait_ms)
+                answer: ops.Claims = await self.network.call(operation, wait_ms=operation.wait_ms)
             except FailureError as error:
                 _refuse_faults(error)
                 if error.failure.code in (Code.OUTCOME_UNKNOWN, Code.STORE_UNAVAILABLE, Code.UNAVAILABLE):
                     self.history.claims_unknown += error.failure.code is Code.OUTCOME_UNKNOWN
-                    await asyncio.sleep(rng.uniform(0.1, 2))
+                    await asyncio.sleep(self.rng.uniform(0.1, 2))
                     continue
-                return True
+                return None
             self._receive(answer, began_s, number)
-            return bool(answer.claims)
-        return True
+            return answer
+        return None
 
     def _receive(self, answer: ops.Claims, began_s: float, number: int) -> None:
         for one in answer.claims:
@@ -233,14 +249,26 @@ class Clients:
             began_s = self.now_s
             outcome: str = Outcome.UNKNOWN  # where the queue is gone before it is answered
             try:
-                answer = await self.ask(ops.Ack(**self.names, receipts=(receipt,)))
-                outcome = answer.results[0].outcome
+                outcome = await self._ack(receipt)
             finally:
                 record_of = Acked(began_s, self.now_s, receipt, record.message_id, record.delivery, outcome)
                 self.history.acked.append(record_of)
             if not (self.hostile and rng.random() < 0.3):
                 return
             await asyncio.sleep(rng.uniform(0, 15))
+
+    async def _ack(self, receipt: str) -> str:
+        """Ack along with the next claim or, where that does not tell what became of it, by itself."""
+        if self.scenario.acks_with_claims and self.rng.random() < 0.5:
+            told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._to_ack[receipt] = told
+            await asyncio.wait([told], timeout=ACK_WAIT_S)
+            self._to_ack.pop(receipt, None)
+            if told.done() and told.result():
+                return told.result()
+        answer = await self.ask(ops.Ack(**self.names, receipts=(receipt,)))
+        outcome: str = answer.results[0].outcome
+        return outcome
 
     async def _hold_or_release(self, receipt: str) -> str:
         if self.rng.random() < 0.5:
@@ -299,6 +327,13 @@ class Clients:
 
     async def _seek(self, position: str) -> None:
         await self.ask(ops.SeekGroup(**self.names, group=GROUP, position=position))
+
+
+def _tell(acks: dict[str, asyncio.Future[str]], outcomes: Sequence[str]) -> None:
+    """Tell what became of receipts; an empty text where nobody knows."""
+    for number, told in enumerate(acks.values()):
+        if not told.done():
+            told.set_result(outcomes[number] if outcomes else "")
 
 
 def _refuse_faults(error: FailureError) -> None:

@@ -55,6 +55,8 @@ class Scenario(NamedTuple):
     """Share of harms that are orderly ends of a node."""
     calm: bool = False
     """No harm but one orderly end, of a node that does not come back."""
+    acks_with_claims: bool = False
+    """Some receipts are acked in the call of the next claim."""
 
     @property
     def applications(self) -> dict[str, ApplicationSettings]:
@@ -124,4 +126,5 @@ def _with_upheavals(scenario: Scenario, r: random.Random) -> Scenario:
         rough=0.0 if calm else scenario.rough,
         step_pauses=0.0 if calm else scenario.step_pauses,
         publish_hard=scenario.publish_hard and not calm,
+        acks_with_claims=scenario.leases and r.random() < 0.4,
     )
