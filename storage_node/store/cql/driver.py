@@ -29,7 +29,7 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, BatchType, SimpleStatement, dict_factory, tuple_factory
 
 from common.clock import SYSTEM_CLOCK
-from storage_node.store.cql.faults import reason_of
+from storage_node.store.cql.faults import of_all_attempts, reason_of
 from storage_node.store.cql.prepared import Prepared
 from storage_node.store.cql.retries import RetryOnOtherHost, SendOnce
 from storage_node.store.cql.statements import Kind, Level, Statement, qualify
@@ -210,7 +210,18 @@ def _until_known(run: Callable[[], T]) -> T:
 
 
 def _attach(answer: ResponseFuture, deliver: Deliver) -> None:
-    answer.add_callbacks(lambda rows: deliver(rows, None), lambda error: deliver(None, error))
+    """Deliver the first answer alone: the driver calls again for each late one, of a second attempt too."""
+    first = threading.Lock()
+
+    def once(result: Any, error: BaseException | None) -> None:
+        if first.acquire(blocking=False):
+            deliver(result, error)
+
+    def failed(error: BaseException) -> None:
+        tried, earlier = tuple(answer.attempted_hosts), dict(answer._errors)  # noqa: SLF001 - told nowhere else
+        once(None, of_all_attempts(error, tried, earlier, last=answer.coordinator_host))
+
+    answer.add_callbacks(lambda rows: once(rows, None), failed)
 
 
 def _profiles(local_dc: str, levels: Mapping[Level, int]) -> dict[object, ExecutionProfile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cassandra import (
@@ -10,7 +11,7 @@ from cassandra import (
     Unavailable,
 )
 from cassandra.cluster import NoHostAvailable
-from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.connection import ConnectionBusy, ConnectionException, ConnectionShutdown
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import (
     IsBootstrappingErrorMessage,
@@ -41,6 +42,23 @@ def translate(error: BaseException, kind: Kind) -> StoreError:
     return StoreUnknownError(text)
 
 
+def of_all_attempts(
+    error: BaseException, tried: Sequence[object], earlier: Mapping[object, BaseException], *, last: object
+) -> BaseException:
+    """Return what the driver reports, with the attempts that it leaves out.
+
+    It tells of the last attempt alone, at the host ``last``; an earlier one may have been lost on its way, or be
+    under way still.  ``tried`` are the hosts that were sent to, ``earlier`` what some of them said.
+    """
+    if len(tried) < 2 and not isinstance(error, NoHostAvailable):
+        return error
+    errors = {host: ConnectionShutdown("sent, and not answered") for host in tried} | dict(earlier)
+    if not isinstance(error, NoHostAvailable):
+        errors[last] = error
+    of_all: BaseException = NoHostAvailable(f"{type(error).__name__}: {error}", errors)
+    return of_all
+
+
 def reason_of(error: BaseException) -> str:
     """Return why there is no session, for a log: never with a password in it, which the driver does not repeat."""
     text = f"{type(error).__name__}: {error}"
@@ -59,7 +77,7 @@ def _all_are(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bo
 
 
 def _was_never_sent(error: BaseException) -> bool:
-    """No attempt reached a socket: every host was known to be away, or had no free connection."""
+    """Every host was known to be away, had no free connection, or refused it before it began."""
     if not isinstance(error, NoHostAvailable):
         return False
     return all(_is_before_sending(each) for each in error.errors.values())
@@ -67,5 +85,5 @@ def _was_never_sent(error: BaseException) -> bool:
 
 def _is_before_sending(error: BaseException) -> bool:
     # a plain ConnectionException says that a host is marked down; its subclasses tell of connections lost in use
-    unsent = (NoConnectionsAvailable, ConnectionBusy)
-    return type(error) is ConnectionException or isinstance(error, unsent) or _all_are(error, _REFUSED)
+    unsent = (*_OVERLOADED, *_REFUSED)
+    return type(error) is ConnectionException or isinstance(error, unsent)
