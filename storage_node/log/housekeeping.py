@@ -22,4 +22,7 @@ async def erase(store: Store, clock: Clock) -> None:
         except StoreError as error:
             _log.warning("erase_failed", error=str(error))
             more = 0
+        except Exception as error:  # one row that nobody expected must not end erasing for good
+            _log.error("erase_failed_unexpectedly", exc_info=error)
+            more = 0
         await asyncio.sleep((ERASE_PAUSE_MS if more else ERASE_IDLE_MS) / 1000)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import msgspec
 import pytest
@@ -17,6 +18,8 @@ from common.guarantees import Consistency
 from common.identifiers import HIGHEST, LOWEST, TICKS_PER_SECOND, make_id
 from storage_node.store.cql import CassandraStore, open_cassandra_store
 from storage_node.store.cql.buckets import place_of
+from storage_node.store.cql.erasures import PARTITIONS_PER_STEP, _shard
+from storage_node.store.cql.session import CqlSession
 from storage_node.store.errors import StoreError, StoreFailedError, StoreOverloadedError, StoreUnknownError
 from storage_node.store.interface import LogAddress, QueueRow
 from tests.support.cassandra import shared_cluster
@@ -110,6 +113,96 @@ def test_the_data_of_a_queue_that_was_not_removed_after_all_are_kept() -> None:
                     pass
                 found = await store.list_messages(log, bucket, low=LOWEST, high=HIGHEST, limit=10, now_ticks=bucket)
                 assert len(found) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_a_late_note_left_of_an_erasure_is_struck_off() -> None:
+    """Another node ended the erasure while this one noted how far it had come: erasing goes on, here and there."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            row = msgspec.structs.replace(queue_row(fresh_name("app"), "gone"), partitions=PARTITIONS_PER_STEP + 1)
+            place = (_shard(row.queue_id), row.queue_id)
+            await store.forget_data(row)
+            await _erase_all(store)
+            await store._session.write("advance_erasure", PARTITIONS_PER_STEP + 1, *place)
+            await _erase_all(store)
+            erasures = await store._session.read("list_erasures", place[0], 1_000)
+            assert row.queue_id not in [queue_id for queue_id, *_ in erasures]
+
+    asyncio.run(scenario())
+
+
+async def _erase_all(store: CassandraStore) -> None:
+    while await store.erase_step(now_ticks=now()):
+        pass
+
+
+class FailingSession:
+    """The real session, but these statements fail: unasked, or done without an answer where they are conditional."""
+
+    def __init__(self, session: CqlSession, failing: dict[str, StoreError]) -> None:
+        self._session = session
+        self._failing = failing
+
+    async def read(self, name: str, *values: object) -> object:
+        self._fail(name)
+        return await self._session.read(name, *values)
+
+    async def write(self, name: str, *values: object) -> None:
+        self._fail(name)
+        await self._session.write(name, *values)
+
+    async def compare_and_set(self, name: str, *values: object) -> object:
+        done = await self._session.compare_and_set(name, *values)
+        self._fail(name)
+        return done
+
+    def _fail(self, name: str) -> None:
+        if name in self._failing:
+            raise self._failing[name]
+
+
+def _fail_at(store: CassandraStore, **failing: StoreError) -> None:
+    session = cast("CqlSession", FailingSession(store._session, failing))
+    store._queues._session = store._queues._listing._session = store._queues._erasures._session = session
+
+
+def test_a_change_of_a_queue_that_is_done_is_not_told_as_failed() -> None:
+    """The row decides; what follows is mended as after a crash, where it fails."""
+    refused = StoreFailedError("refused")
+
+    async def scenario() -> None:
+        clock = ManualClock(now())
+        async with opened(clock=clock) as store:
+            session, row = store._session, queue_row(fresh_name("app"), "done")
+            _fail_at(store, write_listing=refused, clear_listing=refused, write_erasure=refused)
+            assert await store.insert_queue(row) is None
+            changed = msgspec.structs.replace(row, ttl_s=60, version=row.version + 1)
+            assert await store.replace_queue(changed, row.version)
+            assert await store.list_queues(row.application, offset=None, limit=10) == ([changed], None)
+            _fail_at(store, clear_listing=refused)
+            assert await store.remove_queue(changed)
+            assert await store.list_queues(row.application, offset=None, limit=10) == ([], None)
+            store._queues._session = store._queues._listing._session = session
+            clock.advance(ticks=2 * MINUTE_TICKS)
+            assert await store.list_queues(row.application, offset=None, limit=10) == ([], None)
+            assert await _doubts_of(store, row) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_that_may_have_been_made_is_not_told_as_failed() -> None:
+    """Neither the insert nor the look at what became of it was answered."""
+
+    async def scenario() -> None:
+        async with opened() as store:
+            _fail_at(
+                store, insert_queue=StoreUnknownError("no answer"), read_queue_serially=StoreFailedError("no answer")
+            )
+            with pytest.raises(StoreUnknownError):
+                await store.insert_queue(queue_row(fresh_name("app"), "perhaps"))
 
     asyncio.run(scenario())
 

@@ -34,7 +34,8 @@ class _Erasure(NamedTuple):
     queue_id: QueueId
     is_sure: bool
     since: int
-    row: bytes
+    row: bytes | None
+    """``None``: another node ended the erasure while this one noted how far it had come."""
     partition: int | None
 
 
@@ -61,8 +62,10 @@ class Erasures:
             shard = (self._shard + number) % SHARDS
             rows = await self._session.read("list_erasures", shard, _PER_SHARD)
             for erasure in [_Erasure(*row) for row in rows]:
-                if await self._is_due(erasure, stands):
-                    await self._erase(shard, erasure)
+                if erasure.row is None:
+                    await self._session.write("end_erasure", shard, erasure.queue_id)
+                elif await self._is_due(erasure, _DECODER.decode(erasure.row), stands):
+                    await self._erase(shard, erasure, _DECODER.decode(erasure.row))
                     self._shard = shard
                     return 1
         return 0
@@ -71,25 +74,24 @@ class Erasures:
         values = (row.queue_id, is_sure, self._clock.now_ticks(), msgspec.json.encode(row))
         await self._session.write("write_erasure", _shard(row.queue_id), *values)
 
-    async def _is_due(self, erasure: _Erasure, stands: Stands) -> bool:
+    async def _is_due(self, erasure: _Erasure, row: QueueRow, stands: Stands) -> bool:
         """Is it certain that nobody has the id?  What was never removed after all is struck off.
 
         Only the home of its application can tell: elsewhere neither removal nor queue may have arrived.
         """
-        if not self._is_home(_DECODER.decode(erasure.row).application):
+        if not self._is_home(row.application):
             return False
         if erasure.is_sure:
             return True
         if self._clock.now_ticks() - erasure.since < DECIDED_AFTER_TICKS:
             return False
-        if not await stands(_DECODER.decode(erasure.row)):
+        if not await stands(row):
             return True
         await self._session.write("end_erasure", _shard(erasure.queue_id), erasure.queue_id)
         return False
 
-    async def _erase(self, shard: int, erasure: _Erasure) -> None:
+    async def _erase(self, shard: int, erasure: _Erasure, row: QueueRow) -> None:
         """Erase some partitions and remember how far that went; at the end what belongs to the whole queue."""
-        row = _DECODER.decode(erasure.row)
         first = erasure.partition or 1
         after = min(first + PARTITIONS_PER_STEP, row.partitions + 1)
         groups = await self._session.read("list_groups", erasure.queue_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ import msgspec
 from common.clock import Clock
 from common.limits import LATE_WINDOW_MS
 from storage_node.store.cql.erasures import Erasures
-from storage_node.store.cql.listing import Listing
+from storage_node.store.cql.listing import Doubt, Listing
 from storage_node.store.cql.session import CqlSession
-from storage_node.store.errors import StoreUnknownError
+from storage_node.store.errors import StoreError, StoreUnknownError
 from storage_node.store.interface import QueueRow
 
 REMOVED_TTL_S: Final = math.ceil(LATE_WINDOW_MS / 1000) + 1
@@ -35,7 +36,7 @@ class Queues:
             return standing
         doubt = await self._listing.doubt(row)
         standing = await self._insert(row)
-        await self._listing.settle(doubt, row if standing is None else None)
+        await self._settle(doubt, row if standing is None else None)
         return standing
 
     async def read(self, application: str, name: str) -> QueueRow | None:
@@ -50,7 +51,7 @@ class Queues:
             *(row.version, row.queue_id, msgspec.json.encode(row)),
             *(row.application, row.name, expected_version, row.created_ticks),
         )
-        await self._listing.settle(doubt, row if outcome.applied else None)
+        await self._settle(doubt, row if outcome.applied else None)
         return outcome.applied
 
     async def remove(self, row: QueueRow) -> bool:
@@ -62,10 +63,9 @@ class Queues:
             "remove_queue", row.application, row.name, row.version, row.queue_id
         )
         if outcome.applied:
-            await self._erasures.decide(row)
-            await self._listing.settle(doubt, None, removed=True)
-        else:
-            await self._listing.settle(doubt, None)
+            with contextlib.suppress(StoreError):
+                await self._erasures.decide(row)
+        await self._settle(doubt, None, removed=outcome.applied)
         return outcome.applied
 
     async def recently_removed(self, application: str, name: str) -> bool:
@@ -81,13 +81,21 @@ class Queues:
         standing = await self._read_serially(row.application, row.name)
         return standing is not None and standing.queue_id == row.queue_id
 
+    async def _settle(self, doubt: Doubt, now_stands: QueueRow | None, *, removed: bool = False) -> None:
+        """Settle a doubt of what is decided; where that fails it stays, and is looked into as after a crash."""
+        with contextlib.suppress(StoreError):
+            await self._listing.settle(doubt, now_stands, removed=removed)
+
     async def _insert(self, row: QueueRow) -> QueueRow | None:
         """Insert; where the outcome is unknown the row itself tells, for its internal id is this attempt's own."""
         values = (row.application, row.name, row.version, row.created_ticks, row.queue_id, msgspec.json.encode(row))
         try:
             outcome = await self._session.compare_and_set("insert_queue", *values)
         except StoreUnknownError:
-            standing = await self._read_serially(row.application, row.name)
+            try:
+                standing = await self._read_serially(row.application, row.name)
+            except StoreError:
+                standing = None  # a read that failed says nothing of the insert
             if standing is None:
                 raise
             return None if standing.queue_id == row.queue_id else standing
