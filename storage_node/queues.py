@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
+import structlog
 
 from common.clock import Clock
 from common.guarantees import Consistency, Guarantee, LogKind, Ordering, QueueType
@@ -27,6 +28,7 @@ from common.limits import (
 from common.protocol.failures import Code, refuse
 from common.protocol.operations import QueueInfo, QueueSettings
 from common.settings import ApplicationSettings
+from storage_node.store.errors import StoreError
 from storage_node.store.interface import QueueRow, Store
 
 ROW_AGE_S_MAX: Final = LATE_WINDOW_MS / 2 / 1000
@@ -36,6 +38,7 @@ WEEK_S: Final = 7 * 24 * HOUR_S
 _SECOND_BYTES: Final = 4
 
 _T = TypeVar("_T")
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class _Known(NamedTuple):
@@ -183,9 +186,16 @@ class Queues:
             changed = msgspec.structs.replace(standing, queue_id=self._new_id(), version=standing.version + 1)
             if await self._store.replace_queue(changed, standing.version):
                 self.on_given_up(standing.queue_id)
-                await self._store.forget_data(standing)
+                await self._forget(standing)
                 return changed
         raise _contended()
+
+    async def _forget(self, emptied: QueueRow) -> None:
+        """Give up the data of an id that no queue has any more: the purge is done, whatever becomes of this."""
+        try:
+            await self._store.forget_data(emptied)
+        except StoreError as error:
+            _log.warning("purged_data_left", application=emptied.application, queue=emptied.name, error=str(error))
 
     async def _standing(self, application: str, name: str) -> QueueRow:
         return await self.find(application, name, fresh=True)
