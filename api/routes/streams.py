@@ -81,7 +81,8 @@ def stream_of_queues(front: FrontEnd, application: str, caller: Caller) -> Respo
     names = problems.read("queues", fields.get("queues"), parse_stream_queues)
     if names is None:
         problems.add("queues", "Required")
-    resumed = header("LAST_EVENT_ID") or fields.pop("cursor", None)
+    asked = fields.pop("cursor", None)
+    resumed = header("LAST_EVENT_ID") or asked
     cursors = problems.read("cursor", resumed, parse_stream_cursors) or {}
     problems.refuse_any()
     reading = _live(parse_reading(fields))
@@ -150,9 +151,9 @@ def _shown(page: Page) -> bytes:
 
 def _many_queues(front: FrontEnd, followers: list[Follower], firsts: list[Page]) -> Iterator[bytes]:
     deadline_s = front.clock.monotonic_s() + STREAM_S_MAX
-    cursors = {page.queue: page.cursor for page in firsts}
+    cursors = {page.queue: page.before.cursor for page in firsts if page.before.cursor}
     beat = _Beat(front.clock)
-    yield _BEGIN + b"".join(_events(page, stream_cursors_text(cursors), name=page.queue) for page in firsts)
+    yield _BEGIN + b"".join([_passed(page, cursors) for page in firsts])
     pages: queues.Queue[Page | Ended] = queues.Queue(STREAM_PAGES_QUEUED_MAX)
     stop = threading.Event()
     for follower in followers:
@@ -173,6 +174,11 @@ def _next_events(pages: queues.Queue[Page | Ended], cursors: dict[str, bytes]) -
         return b""
     if isinstance(page, Ended):
         raise page.error
+    return _passed(page, cursors)
+
+
+def _passed(page: Page, cursors: dict[str, bytes]) -> bytes:
+    """Return a page's events; their id leads past this page, and past nothing that others have still to send."""
     cursors[page.queue] = page.cursor
     return _events(page, stream_cursors_text(cursors), name=page.queue)
 

@@ -79,7 +79,8 @@ class Follower:
     def _read_alone(self, wait_ms: int) -> Page:
         """Read from here.  Where others are ahead, look once without waiting whether that leads to them."""
         before = self.place
-        shared = self._front.shared_reads.find(self._key())
+        key = self._key()
+        shared = self._front.shared_reads.find(key)
         number, theirs = (shared.number, shared.place.cursor) if shared is not None else (0, b"")
         self._is_hasty = shared is not None and not self._is_hasty
         operation = self._operation
@@ -90,7 +91,8 @@ class Follower:
         )
         page = self._page(before, advance(before, found))
         if shared is not None and covers(page.cursor, theirs):
-            self._join(shared, number)
+            if self._front.shared_reads.find(key) is shared:  # it may have failed meanwhile
+                self._join(shared, number)
         elif shared is None and _is_whole(operation, found) and self._front.shared_reads.find(self._key()) is None:
             self._join(self._front.shared_reads.begin(self._key(), page.cursor, self._ask), 0)
         return page

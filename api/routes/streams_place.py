@@ -52,9 +52,11 @@ def advance(place: Place, found: MessagesRead) -> Step:
     cursor = found.next if covers(found.next, place.cursor) else place.cursor
     passed = resumes(cursor)
     kept = frozenset(one for one in sent if one[1] > passed.get(one[0], b""))
+    # not beyond where a resume begins: it would bring again what the client was told to forget
+    bounds = {partition: min(until, passed.get(partition, b"")) for partition, until in found.complete_until.items()}
     complete = {
         partition: until
-        for partition, until in found.complete_until.items()
+        for partition, until in bounds.items()
         if any(one[0] == partition and one[1] <= until for one in sent)
     }
     return Step(Place(cursor, kept), fresh, complete)

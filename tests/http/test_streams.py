@@ -114,6 +114,34 @@ def test_several_queues_are_followed_in_one_stream(api: Api) -> None:
         assert bodies([fresh(stream, seen).data]) == ["after"]
 
 
+def test_an_id_of_several_queues_leads_past_nothing_that_was_not_sent(api: Api) -> None:
+    """A connection that breaks between the first pages of two queues loses nothing of the second."""
+    names = [new_queue(api) for _ in range(2)]
+    for name in names:
+        post(api, name, f"of {name}")
+    path = f"?queues={','.join(names)}"
+    with following(api, path) as stream:
+        first = next(stream)
+    assert first.data["queue"] == names[0]
+    with following(api, path, {"Last-Event-ID": first.last_event_id}) as stream:
+        assert fresh(stream, [first]).data["body"] == f"of {names[1]}"
+
+
+def test_a_stream_that_began_at_a_cursor_resumes_from_its_last_event_id(api: Api) -> None:
+    """A browser sends the same URL again, with the id beside it: the id is the later place."""
+    queue = new_queue(api)
+    post(api, queue, "one")
+    with following(api, f"?queues={queue}") as stream:
+        seen = [next(stream)]
+    path = f"?queues={queue}&cursor={seen[0].last_event_id}"
+    post(api, queue, "two")
+    with following(api, path) as stream:
+        fresh(stream, seen)
+    post(api, queue, "three")
+    with following(api, path, {"Last-Event-ID": seen[-1].last_event_id}) as stream:
+        assert fresh(stream, seen).data["body"] == "three"
+
+
 def test_a_stream_may_begin_at_a_time_or_an_id(api: Api) -> None:
     """As a read."""
     queue = new_queue(api)

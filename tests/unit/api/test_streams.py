@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 import pytest
 
 from api.routes.streams_place import Place, advance, covers
@@ -70,6 +71,15 @@ def test_a_page_from_an_earlier_place_brings_only_what_is_later_and_leads_no_way
     step = advance(Place(cursor(5)), page(3, 4, 5, 6, until=4))
     assert numbers(step.fresh) == [6]
     assert step.place == Place(cursor(5), frozenset({(1, id_of(6))}))
+
+
+def test_nothing_is_said_to_be_complete_beyond_where_a_resume_begins() -> None:
+    """A page that is ahead in one partition and behind in the other leads nowhere: what it brings may come again."""
+    found = msgspec.structs.replace(page(6, 7, until=7), next=cursor(7, 18))
+    step = advance(Place(cursor(6, 20)), found)
+    assert numbers(step.fresh) == [7]
+    assert step.place.cursor == cursor(6, 20)
+    assert step.complete_until == {}, "whoever forgets 7 would see it twice after a resume from 6"
 
 
 def test_a_cursor_covers_another_where_it_is_as_far_in_every_partition() -> None:
